@@ -1,1 +1,64 @@
-//! data
+//! Everything between a file and a batch: datasets, the loader, and what they hand over.
+//!
+//! A [`Dataset`] knows how many samples it has and how to get one. A sample is an ordinary value, most often
+//! a tuple such as `(Image, i64)`; [`Collate`] says how many of them become a batch of leaf tensors. A
+//! [`DataLoader`] draws the samples in a seeded order, assembles batches on threads of its own, and delivers
+//! them in the same order for any number of threads. Read it in this order: [`Dataset`], [`Collate`],
+//! [`DataLoader`], [`datasets`].
+//!
+//! Invariants: a batch depends on the dataset, the loader's options, its seed and the epoch, never on
+//! workers or time; every error names the sample or the file; nothing a file claims is believed before it is
+//! checked against what the file can hold.
+//!
+//! # A dataset of your own
+//!
+//! ```
+//! use gradus_data::{Array, DataLoader, Dataset};
+//! use gradus_tensor::Result;
+//!
+//! /// Points on a line, and the height of the line there.
+//! struct Line {
+//!     points: Array<f32>,
+//! }
+//!
+//! impl Dataset for Line {
+//!     type Item = (Array<f32>, f32);
+//!
+//!     fn len(&self) -> usize {
+//!         self.points.shape()[0]
+//!     }
+//!
+//!     fn get(&self, index: usize) -> Result<Self::Item> {
+//!         let point = self.points.row(index);
+//!         let height = 2.0 * point.data()[0] + 1.0;
+//!         Ok((point, height))
+//!     }
+//! }
+//!
+//! let line = Line { points: Array::new([10, 1], (0..10).map(|i| i as f32).collect())? };
+//! let loader = DataLoader::new(line).batch_size(4).shuffle(0).workers(2);
+//! for epoch in 0..3 {
+//!     for batch in &loader {
+//!         let (points, heights) = batch?;
+//!         assert_eq!(points.shape()[1..], [1]);
+//!         assert_eq!(points.shape()[0], heights.shape()[0]);
+//!     }
+//! }
+//! # Ok::<(), gradus_tensor::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod array;
+mod collate;
+mod dataset;
+pub mod datasets;
+mod idx;
+mod loader;
+mod order;
+mod philox;
+
+pub use array::{Array, Image};
+pub use collate::Collate;
+pub use dataset::{Dataset, Split};
+pub use datasets::LabelledImages;
+pub use loader::{Batch, Batches, DataLoader};

@@ -1,0 +1,145 @@
+//! Host arrays: what samples are made of.
+//!
+//! An array shares its elements, so a dataset held in memory hands out rows of one large array without
+//! copying them: the only copy is the one into the batch.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gradus_tensor::{Element, Error, ErrorKind, Result, Shape};
+
+/// Elements in host memory and their shape, row-major. Clones and [rows](Array::row) share the elements.
+///
+/// In a batch, arrays of shape `[…]` become a tensor `[batch, …]` of the same dtype.
+///
+/// ```
+/// use gradus_data::Array;
+///
+/// let table = Array::new([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(table.row(1).data(), [4.0, 5.0, 6.0]);
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Array<T> {
+    shape: Shape,
+    elements: Arc<Vec<T>>,
+    start: usize,
+}
+
+impl<T: Element> Array<T> {
+    /// An array of `elements` in row-major order.
+    ///
+    /// # Errors
+    /// If their number is not the product of the shape.
+    pub fn new(shape: impl Into<Shape>, elements: Vec<T>) -> Result<Array<T>> {
+        let shape = shape.into();
+        let wanted = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        if wanted != Some(elements.len()) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!(
+                    "Array::new: {} elements do not fill the shape {shape}; give as many elements as \
+                     the product of its sizes",
+                    elements.len()
+                ),
+            ));
+        }
+        Ok(Array { shape, elements: Arc::new(elements), start: 0 })
+    }
+
+    /// The sizes of the axes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The elements, row-major.
+    pub fn data(&self) -> &[T] {
+        &self.elements[self.start..][..self.shape.numel()]
+    }
+
+    /// The `index`-th entry along the first axis, `[n, …]` → `[…]`, sharing the elements.
+    ///
+    /// # Panics
+    /// If there is no such entry, as a slice does; the loader asks for none outside `0..len`.
+    pub fn row(&self, index: usize) -> Array<T> {
+        let rows = self.shape.first().copied().unwrap_or(0);
+        assert!(index < rows, "row {index} of an array of shape {}", self.shape);
+        let shape = Shape::from(&self.shape[1..]);
+        let start = self.start + index * shape.numel();
+        Array { shape, elements: Arc::clone(&self.elements), start }
+    }
+
+    /// The entries `range` along the first axis, `[n, …]` → `[range.len(), …]`, sharing the elements.
+    pub(crate) fn rows(&self, range: std::ops::Range<usize>) -> Array<T> {
+        assert!(range.start <= range.end && range.end <= self.shape[0]);
+        let row: usize = self.shape[1..].iter().product();
+        let mut shape = self.shape.to_vec();
+        shape[0] = range.len();
+        Array {
+            shape: shape.into(),
+            elements: Arc::clone(&self.elements),
+            start: self.start + range.start * row,
+        }
+    }
+}
+
+/// The shape and dtype; samples are too large to print.
+impl<T: Element> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Array({}{})", T::DTYPE, self.shape)
+    }
+}
+
+/// Bytes that mean brightness: `[channels, height, width]`, 0 is black.
+///
+/// In a batch, images become a float32 tensor `[batch, channels, height, width]` scaled to 0–1, as
+/// torchvision's `ToTensor` does: each byte is divided by the [full scale](Image::full_scale), 255.
+#[derive(Clone, Debug)]
+pub struct Image {
+    pixels: Array<u8>,
+    full_scale: u8,
+}
+
+impl Image {
+    /// An image whose full scale is 255.
+    pub fn new(pixels: Array<u8>) -> Image {
+        Image { pixels, full_scale: 255 }
+    }
+
+    /// The same image, with the byte that becomes 1.0 (0 counts as 1).
+    pub fn with_full_scale(self, full_scale: u8) -> Image {
+        Image { full_scale: full_scale.max(1), ..self }
+    }
+
+    /// The bytes.
+    pub fn pixels(&self) -> &Array<u8> {
+        &self.pixels
+    }
+
+    /// The byte that becomes 1.0.
+    pub fn full_scale(&self) -> u8 {
+        self.full_scale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_share_the_elements() {
+        let array = Array::new([3, 2], vec![0u8, 1, 2, 3, 4, 5]).unwrap();
+        let tail = array.rows(1..3);
+        assert_eq!(tail.shape()[..], [2, 2]);
+        assert_eq!(tail.data(), [2, 3, 4, 5]);
+        assert_eq!(tail.row(1).data(), [4, 5]);
+        assert!(std::ptr::eq(&array.data()[4], &tail.row(1).data()[0]));
+    }
+
+    #[test]
+    fn a_wrong_count_is_an_error() {
+        let error = Array::new([2, 2], vec![0.0f32; 3]).unwrap_err().to_string();
+        assert!(error.contains("3 elements") && error.contains("[2, 2]"), "{error}");
+        assert!(Array::new([usize::MAX, 2], vec![0.0f32; 3]).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! The trait that users implement.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gradus_tensor::Result;
+
+use crate::Collate;
+
+/// Samples that can be had by number, from any thread and in any order.
+///
+/// `get` is called from the loader's workers: it opens, decodes and returns one sample. Called twice with the
+/// same index it should return the same sample. Its errors, and its panics, reach the training loop as errors
+/// that name the dataset and the sample.
+///
+/// The sample is any type that [`Collate`] can put into a batch; `(Image, i64)`, `(Vec<f32>, f32)` and
+/// `(Array<f32>, Array<f32>)` need no further code. An example stands at the [crate's root](crate).
+pub trait Dataset: Send + Sync {
+    /// One sample.
+    type Item: Collate;
+
+    /// The number of samples.
+    fn len(&self) -> usize;
+
+    /// The sample `index`, in `0..len`.
+    ///
+    /// # Errors
+    /// Whatever makes the sample unusable; there is no need to name it in the message.
+    fn get(&self, index: usize) -> Result<Self::Item>;
+
+    /// What error messages call this dataset: by default, the name of its type.
+    fn name(&self) -> String {
+        std::any::type_name::<Self>().to_string()
+    }
+
+    /// Whether there are no samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A dataset that several loaders share.
+impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+    type Item = D::Item;
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn get(&self, index: usize) -> Result<D::Item> {
+        (**self).get(index)
+    }
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
+/// Which part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// The samples to learn from.
+    Train,
+    /// The samples that training never sees.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Split::Train => "train",
+            Split::Test => "test",
+        })
+    }
+}
