@@ -3,9 +3,9 @@
     cargo build --release --example step_time
     python benches/peers/compare.py
 
-Both programs stay alive and take turns, a block of steps at a time, so that whatever else the machine
-does falls on both alike. The ratio is taken within each round; its median is the result, and its
-range says how far to trust it. Prints a markdown table.
+Both programs stay alive and take turns, a block of steps at a time, so that whatever else the
+machine does falls on both alike. The ratio is taken within each round; its median is the result,
+and its range says how far to trust it. Prints a markdown table.
 """
 
 import argparse

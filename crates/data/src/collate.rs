@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn every_kind_of_sample_becomes_its_tensor() {
         let image = |byte| Image::new(Array::new([1, 1, 2], vec![byte, 255]).unwrap());
-        let array = |x| Array::new([2, 1], vec![x, -x]).unwrap();
+        let array = |x: f32| Array::new([2, 1], vec![x, -x]).unwrap();
         let samples = vec![
-            (image(0), array(1.0f32), vec![1i64, 2], [true]),
+            (image(0), array(1.0), vec![1i64, 2], [true]),
             (image(51), array(2.0), vec![3, 4], [false]),
         ];
         let (images, arrays, vecs, flags) = Collate::collate(samples, &[0, 1]).unwrap();

@@ -138,11 +138,14 @@ impl<D: Dataset + 'static> DataLoader<D> {
     /// The batches of `epoch` from number `first` on, whatever the loader has delivered before: to resume in
     /// mid-epoch. What it delivers equals what follows after `first` batches of the whole epoch.
     pub fn batches_from(&self, epoch: u64, first: usize) -> Batches<D> {
+        let samples = self.dataset.len();
         let end = self.len();
         let first = first.min(end);
         let shared = Arc::new(Shared {
             dataset: Arc::clone(&self.dataset),
-            order: Order::of_epoch(self.shuffle, epoch, self.dataset.len()),
+            name: self.dataset.name(),
+            samples,
+            order: Order::of_epoch(self.shuffle, epoch, samples),
             batch_size: self.batch_size,
             end,
             prefetch: self.prefetch.unwrap_or(self.workers.saturating_mul(2)).max(1),
@@ -194,7 +197,7 @@ impl<D: Dataset + 'static> IntoIterator for &DataLoader<D> {
 pub struct Batches<D: Dataset> {
     shared: Arc<Shared<D>>,
     workers: Vec<JoinHandle<()>>,
-    /// What kept the loader from starting; reported in place of the first batch.
+    /// What kept the loader from starting; reported before the first batch.
     failure: Option<Error>,
 }
 
@@ -225,8 +228,8 @@ impl<D: Dataset> Drop for Batches<D> {
         }
         self.shared.room.notify_all();
         for worker in self.workers.drain(..) {
-            // A worker catches every panic of the dataset's.
-            worker.join().expect("a loader worker does not panic");
+            // It has nothing to report: panics of the dataset's have become errors of their batches.
+            let _ = worker.join();
         }
     }
 }
@@ -234,6 +237,9 @@ impl<D: Dataset> Drop for Batches<D> {
 /// What the workers and the training loop share.
 struct Shared<D: Dataset> {
     dataset: Arc<D>,
+    /// The dataset's name and length, asked once: its code runs in `build` and nowhere else.
+    name: String,
+    samples: usize,
     order: Order,
     batch_size: usize,
     /// The number of batches.
@@ -312,25 +318,42 @@ impl<D: Dataset> Shared<D> {
     }
 
     /// Batch `number`; `None` if the training loop went away meanwhile.
+    ///
+    /// A panic in the dataset's code is an error like any other: a worker that died of it would leave the
+    /// training loop waiting for ever.
     fn assemble(&self, number: usize) -> Option<Result<Batch<D>>> {
         let start = number * self.batch_size;
-        let end = (start + self.batch_size).min(self.dataset.len());
+        let end = (start + self.batch_size).min(self.samples);
         let indices = self.order.samples(start..end);
+        let mut sample = None;
+        let batch = catch_unwind(AssertUnwindSafe(|| self.build(&indices, &mut sample)))
+            .unwrap_or_else(|panic| {
+                let text = format!("panicked: {}", message(&*panic));
+                Some(Err(Error::new(ErrorKind::Data, text)))
+            });
+        batch.map(|batch| {
+            batch.map_err(|error| {
+                let place = sample.map_or(format!("batch {number}"), |i| format!("sample {i}"));
+                Error::new(error.kind(), format!("{}: {place}: {error}", self.name))
+            })
+        })
+    }
+
+    /// The batch of the samples `indices`, keeping in `sample` which one it is at.
+    fn build(&self, indices: &[usize], sample: &mut Option<usize>) -> Option<Result<Batch<D>>> {
         let mut samples = Vec::with_capacity(indices.len());
-        for &index in &indices {
+        for &index in indices {
             if self.stopped.load(Ordering::Relaxed) {
                 return None;
             }
-            match catch("`get`", || self.dataset.get(index)) {
-                Ok(sample) => samples.push(sample),
-                Err(error) => {
-                    let context = format!("{}: sample {index}", self.dataset.name());
-                    return Some(Err(within(context, error)));
-                }
+            *sample = Some(index);
+            match self.dataset.get(index) {
+                Ok(item) => samples.push(item),
+                Err(error) => return Some(Err(error)),
             }
         }
-        let batch = catch("`collate`", || D::Item::collate(samples, &indices));
-        Some(batch.map_err(|e| within(format!("{}: batch {number}", self.dataset.name()), e)))
+        *sample = None;
+        Some(D::Item::collate(samples, indices))
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress<Batch<D>>> {
@@ -339,17 +362,6 @@ impl<D: Dataset> Shared<D> {
 }
 
 const UNPOISONED: &str = "no code of the dataset's runs under the loader's lock";
-
-fn within(context: String, error: Error) -> Error {
-    Error::new(error.kind(), format!("{context}: {error}"))
-}
-
-/// Runs the dataset's code: a panic is an error like any other, so that it reaches the training loop.
-fn catch<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(Error::new(ErrorKind::Data, format!("{what} panicked: {}", message(&*panic))))
-    })
-}
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {

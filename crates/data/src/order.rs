@@ -79,7 +79,8 @@ mod tests {
             *counts.entry(shuffled(42, epoch, 4)).or_insert(0u32) += 1;
         }
         let expected = epochs as f64 / 24.0;
-        let chi2: f64 = counts.values().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
+        let chi2: f64 =
+            counts.values().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
         assert_eq!(counts.len(), 24);
         assert!(chi2 < 58.0, "χ² = {chi2}");
     }

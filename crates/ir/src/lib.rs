@@ -3,7 +3,7 @@
 //!
 //! This crate names no backend, does no I/O and contains no `unsafe`. Read it in this order: [`DType`] and
 //! [`Shape`]; the op tables in [`scalar`] and [`ops`]; the [`graph`]; [`autograd`]; the [`passes`];
-//! the schedule, which is what a backend executes; and [`interpret()`], the slow and obvious oracle that
+//! the [`schedule`], which is what a backend executes; and [`interpret()`], the slow and obvious oracle that
 //! every backend is tested against.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod ops;
 pub mod passes;
 pub mod philox;
 pub mod scalar;
+pub mod schedule;
 mod shape;
 
 pub use array::{Array, Values};

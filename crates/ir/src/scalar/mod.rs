@@ -228,31 +228,31 @@ scalar_ops! {
         Relu = "relu" (Number) f64 |x| if x <= 0.0 { 0.0 } else { x }, f32 |x| if x <= 0.0 { 0.0 } else { x },
             int |x| x.max(0), grad [|r| r.y.relu_grad(r.dy)];
         /// eˣ.
-        Exp = "exp" (Float) f64 |x| libm::exp(x), f32 |x| math::exp(x), int no_int, grad [|r| r.dy * r.y];
+        Exp = "exp" (Float) f64 libm::exp, f32 math::exp, int no_int, grad [|r| r.dy * r.y];
         /// eˣ − 1, accurate near 0.
-        Expm1 = "expm1" (Float) f64 |x| libm::expm1(x), f32 |x| math::expm1(x), int no_int,
+        Expm1 = "expm1" (Float) f64 libm::expm1, f32 math::expm1, int no_int,
             grad [|r| r.dy * (r.y + 1.0)];
         /// The natural logarithm.
-        Log = "log" (Float) f64 |x| libm::log(x), f32 |x| math::ln(x), int no_int, grad [|r| r.dy / r.x[0]];
+        Log = "log" (Float) f64 libm::log, f32 math::ln, int no_int, grad [|r| r.dy / r.x[0]];
         /// log(1 + x), accurate near 0.
-        Log1p = "log1p" (Float) f64 |x| libm::log1p(x), f32 |x| math::log1p(x), int no_int,
+        Log1p = "log1p" (Float) f64 libm::log1p, f32 math::log1p, int no_int,
             grad [|r| r.dy / (r.x[0] + 1.0)];
         /// √x.
         Sqrt = "sqrt" (Float) f64 |x| x.sqrt(), f32 |x| x.sqrt(), int no_int, grad [|r| r.dy / (r.y * 2.0)];
         /// sin x, x in radians.
-        Sin = "sin" (Float) f64 |x| libm::sin(x), f32 |x| math::sin(x), int no_int,
+        Sin = "sin" (Float) f64 libm::sin, f32 math::sin, int no_int,
             grad [|r| r.dy * r.x[0].op(ScalarOp::Cos)];
         /// cos x, x in radians.
-        Cos = "cos" (Float) f64 |x| libm::cos(x), f32 |x| math::cos(x), int no_int,
+        Cos = "cos" (Float) f64 libm::cos, f32 math::cos, int no_int,
             grad [|r| -(r.dy * r.x[0].op(ScalarOp::Sin))];
         /// The hyperbolic tangent.
-        Tanh = "tanh" (Float) f64 |x| libm::tanh(x), f32 |x| math::tanh(x), int no_int,
+        Tanh = "tanh" (Float) f64 libm::tanh, f32 math::tanh, int no_int,
             grad [|r| r.dy * (1.0 - r.y * r.y)];
         /// 1 / (1 + e⁻ˣ).
-        Sigmoid = "sigmoid" (Float) f64 |x| 1.0 / (1.0 + libm::exp(-x)), f32 |x| math::sigmoid(x), int no_int,
+        Sigmoid = "sigmoid" (Float) f64 |x| 1.0 / (1.0 + libm::exp(-x)), f32 math::sigmoid, int no_int,
             grad [|r| r.dy * (r.y * (1.0 - r.y))];
         /// The error function.
-        Erf = "erf" (Float) f64 |x| libm::erf(x), f32 |x| math::erf(x), int no_int,
+        Erf = "erf" (Float) f64 libm::erf, f32 math::erf, int no_int,
             grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * std::f64::consts::FRAC_2_SQRT_PI)];
         /// The largest integer not above x.
         Floor = "floor" (Number) f64 |x| x.floor(), f32 |x| x.floor(), int |x| x, grad [];
@@ -277,7 +277,7 @@ scalar_ops! {
         Div = "div" (Float) f64 |a, b| a / b, f32 |a, b| a / b, int no_int2,
             grad [|r| r.dy / r.x[1], |r| -(r.dy * r.y) / r.x[1]];
         /// aᵇ. The gradient with respect to `a` is 0 where `b` is 0.
-        Pow = "pow" (Float) f64 |a, b| libm::pow(a, b), f32 |a, b| math::pow(a, b), int no_int2,
+        Pow = "pow" (Float) f64 libm::pow, f32 math::pow, int no_int2,
             grad [
                 |r| {
                     let slope = r.dy * (r.x[1] * r.x[0].pow(r.x[1] - 1.0));
@@ -291,14 +291,14 @@ scalar_ops! {
             ];
         /// The greater; NaN if either is. Ties share the gradient.
         Maximum = "maximum" (Number)
-            f64 |a, b| if a != a { a } else if a >= b { a } else { b },
-            f32 |a, b| if a != a { a } else if a >= b { a } else { b },
+            f64 |a, b| if a.is_nan() || a >= b { a } else { b },
+            f32 |a, b| if a.is_nan() || a >= b { a } else { b },
             int |a, b| a.max(b),
             grad [|r| r.x[0].winner(r.y, r.x[1], r.dy), |r| r.x[1].winner(r.y, r.x[0], r.dy)];
         /// The lesser; NaN if either is. Ties share the gradient.
         Minimum = "minimum" (Number)
-            f64 |a, b| if a != a { a } else if a <= b { a } else { b },
-            f32 |a, b| if a != a { a } else if a <= b { a } else { b },
+            f64 |a, b| if a.is_nan() || a <= b { a } else { b },
+            f32 |a, b| if a.is_nan() || a <= b { a } else { b },
             int |a, b| a.min(b),
             grad [|r| r.x[0].winner(r.y, r.x[1], r.dy), |r| r.x[1].winner(r.y, r.x[0], r.dy)];
         /// `dy` where the ReLU that gave `y` was open, else 0.

@@ -1,0 +1,333 @@
+//! From a graph to what a backend executes: kernels over buffers, in waves.
+//!
+//! ```text
+//! graph ──group──▶ units ──lower──▶ kernels over values ──order──▶ waves ──memory──▶ places in an arena
+//! ```
+//!
+//! * [`group`] fuses element-wise ops of one shape, and the reductions of their results, into loops. What is
+//!   fused follows from the graph alone, never from which values somebody asked for.
+//! * [`lower`] turns movement ops into strides and everything else into kernels.
+//! * [`order`] sorts kernels into waves; the kernels of a wave are independent and run as one launch. Parameters
+//!   are overwritten in place after everything that reads their old value and after every check.
+//! * [`memory`] gives temporaries places in one arena, from their lifetimes.
+
+mod group;
+mod lower;
+mod memory;
+mod order;
+mod print;
+mod view;
+
+use crate::graph::{Graph, NodeId};
+use crate::ops::{Check, Distribution, MatMulSize, Pad, ReduceKind};
+use crate::scalar::ScalarOp;
+use crate::{Axes, DType, Scalar, Shape, Type};
+
+pub use view::View;
+
+/// A buffer of a plan, by position in [`Plan::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+
+impl ValueId {
+    /// The position as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A buffer: contiguous elements of one dtype.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Shape and dtype.
+    pub ty: Type,
+    /// Where it lives.
+    pub place: Place,
+}
+
+/// Where a buffer lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At this byte offset of the arena.
+    Arena(usize),
+    /// In the n-th input, only read.
+    Input(u32),
+    /// In the n-th input, which is overwritten and becomes an output.
+    Donated(u32),
+    /// In a buffer of its own, which becomes an output.
+    Output,
+}
+
+/// A compiled computation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Every buffer.
+    pub values: Vec<Value>,
+    /// Every kernel.
+    pub kernels: Vec<Kernel>,
+    /// Kernels by launch: those of one wave are independent, those of the next may use their results.
+    pub waves: Vec<Vec<usize>>,
+    /// How many waves run before the first parameter is overwritten. All checks lie there.
+    pub gate: usize,
+    /// The buffers that hold the outputs; some may be inputs or occur twice.
+    pub outputs: Vec<ValueId>,
+    /// The size of the arena in bytes.
+    pub arena: usize,
+}
+
+/// What a backend runs in one go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kernel {
+    /// Fused element-wise ops and reductions.
+    Loop(Loop),
+    /// `out = a · b`.
+    MatMul {
+        /// Left, `[…, m, k]`.
+        a: View,
+        /// Right, `[…, k, n]`.
+        b: View,
+        /// The result, contiguous.
+        out: ValueId,
+        /// The sizes.
+        size: MatMulSize,
+    },
+    /// `out[…, i, …] = x[…, index[…, i, …], …]`; 0 where the index is out of range.
+    Gather {
+        /// From where.
+        x: View,
+        /// The positions (int64), shaped as the result.
+        index: View,
+        /// Along which axis.
+        axis: usize,
+        /// The result.
+        out: ValueId,
+    },
+    /// `out = x`, then `out[…, index[…, i, …], …] += source[…, i, …]` in the order of `i`.
+    ScatterAdd {
+        /// The start.
+        x: View,
+        /// The positions (int64).
+        index: View,
+        /// The addends, shaped as the index.
+        source: View,
+        /// Along which axis.
+        axis: usize,
+        /// The result.
+        out: ValueId,
+    },
+    /// `out` = position of the first maximum (or first NaN) along an axis.
+    ArgMax {
+        /// Of what.
+        x: View,
+        /// Along which axis.
+        axis: usize,
+        /// The result (int64).
+        out: ValueId,
+    },
+    /// The parts one after the other along an axis.
+    Concat {
+        /// The parts.
+        parts: Vec<View>,
+        /// Along which axis.
+        axis: usize,
+        /// The result.
+        out: ValueId,
+    },
+    /// Zeros around and between the elements of an axis.
+    Pad {
+        /// Of what.
+        x: View,
+        /// How.
+        pad: Pad,
+        /// The result.
+        out: ValueId,
+    },
+    /// Cross-entropy of each row; logits contiguous `[n, classes]`, labels contiguous `[n]`.
+    CrossEntropy {
+        /// The logits.
+        logits: View,
+        /// The labels (int64).
+        labels: View,
+        /// The losses `[n]`.
+        out: ValueId,
+    },
+    /// The gradient of cross-entropy; as above, `dy` contiguous `[n]`.
+    CrossEntropyGrad {
+        /// The logits.
+        logits: View,
+        /// The labels (int64).
+        labels: View,
+        /// The gradient of each row's loss.
+        dy: View,
+        /// The gradient `[n, classes]`.
+        out: ValueId,
+    },
+    /// Fails the plan unless a condition holds for every element.
+    Check {
+        /// Of what.
+        x: View,
+        /// The condition.
+        check: Check,
+        /// Its rank among the graph's checks.
+        ordinal: usize,
+    },
+}
+
+/// Fused element-wise ops over one iteration space, and reductions of their results.
+///
+/// For every index of `shape`, the steps run in order, step `i` filling register `i`; then registers are
+/// stored and accumulated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    /// The iteration space.
+    pub shape: Shape,
+    /// What is computed at each index.
+    pub steps: Vec<Step>,
+    /// Registers kept, element by element.
+    pub stores: Vec<Store>,
+    /// The axes reduced over, ascending; empty without reductions.
+    pub axes: Axes,
+    /// Registers combined over `axes`.
+    pub reduces: Vec<ReduceStore>,
+}
+
+/// One register of a loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// How it is filled.
+    pub kind: StepKind,
+    /// From which registers, for [`StepKind::Op`] and [`StepKind::Cast`].
+    pub args: smallvec::SmallVec<[u16; 3]>,
+    /// The register's dtype.
+    pub dtype: DType,
+}
+
+/// How a register is filled.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind {
+    /// From a buffer; the view has the loop's shape.
+    Load(View),
+    /// With a scalar given when the plan runs.
+    Slot(u32),
+    /// With a scalar of the plan.
+    Const(Scalar),
+    /// With `offset + Σ indexᵢ · strideᵢ`: counting.
+    Index {
+        /// The value at index 0.
+        offset: isize,
+        /// The increase along each axis.
+        strides: smallvec::SmallVec<[isize; 6]>,
+    },
+    /// With random numbers; the element's number is its row-major position in the loop's shape.
+    Random {
+        /// Which.
+        distribution: Distribution,
+        /// The slot of the seed.
+        seed: u32,
+        /// The slot of the stream.
+        stream: u32,
+    },
+    /// By an element-wise op.
+    Op(ScalarOp),
+    /// By conversion.
+    Cast,
+}
+
+/// A register kept: element by element into a contiguous buffer of the loop's shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// Which register.
+    pub register: u16,
+    /// Where to.
+    pub out: ValueId,
+}
+
+/// A register combined over the loop's axes, into a contiguous buffer of what remains of the shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReduceStore {
+    /// Which register.
+    pub register: u16,
+    /// How.
+    pub kind: ReduceKind,
+    /// Where to.
+    pub out: ValueId,
+}
+
+/// A graph input whose buffer may be overwritten with a graph output of the same type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Donation {
+    /// The input, by number.
+    pub input: u32,
+    /// The output, by position.
+    pub output: u32,
+}
+
+/// Which fused ops a backend has kernels for; the rest run as their bodies.
+pub type HasKernel = fn(&crate::ops::Op, &[&Type]) -> bool;
+
+/// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
+/// or could not be undone by a failing check are declined: their outputs get buffers of their own.
+pub fn compile(graph: &Graph, donations: &[Donation], has_kernel: HasKernel) -> Plan {
+    let graph = crate::passes::optimize(graph);
+    let graph = crate::passes::optimize(&crate::passes::lower(&graph, has_kernel));
+    let units = group::group(&graph);
+    let mut plan = lower::lower(&graph, units);
+    order::order(&mut plan, donations);
+    memory::place(&mut plan);
+    plan
+}
+
+impl Kernel {
+    /// Calls `f` with every buffer that the kernel reads and how.
+    pub fn for_each_read<'a>(&'a self, mut f: impl FnMut(&'a View)) {
+        match self {
+            Kernel::Loop(l) => {
+                for step in &l.steps {
+                    if let StepKind::Load(view) = &step.kind {
+                        f(view);
+                    }
+                }
+            }
+            Kernel::MatMul { a, b, .. } => [a, b].into_iter().for_each(f),
+            Kernel::Gather { x, index, .. } => [x, index].into_iter().for_each(f),
+            Kernel::ScatterAdd { x, index, source, .. } => {
+                [x, index, source].into_iter().for_each(f)
+            }
+            Kernel::ArgMax { x, .. } | Kernel::Pad { x, .. } | Kernel::Check { x, .. } => f(x),
+            Kernel::Concat { parts, .. } => parts.iter().for_each(f),
+            Kernel::CrossEntropy { logits, labels, .. } => [logits, labels].into_iter().for_each(f),
+            Kernel::CrossEntropyGrad { logits, labels, dy, .. } => {
+                [logits, labels, dy].into_iter().for_each(f);
+            }
+        }
+    }
+
+    /// The buffers that the kernel writes.
+    pub fn writes(&self) -> smallvec::SmallVec<[ValueId; 4]> {
+        match self {
+            Kernel::Loop(l) => {
+                let stores = l.stores.iter().map(|s| s.out);
+                stores.chain(l.reduces.iter().map(|r| r.out)).collect()
+            }
+            Kernel::MatMul { out, .. }
+            | Kernel::Gather { out, .. }
+            | Kernel::ScatterAdd { out, .. }
+            | Kernel::ArgMax { out, .. }
+            | Kernel::Concat { out, .. }
+            | Kernel::Pad { out, .. }
+            | Kernel::CrossEntropy { out, .. }
+            | Kernel::CrossEntropyGrad { out, .. } => smallvec::smallvec![*out],
+            Kernel::Check { .. } => smallvec::smallvec![],
+        }
+    }
+}
+
+/// The outermost non-movement node that a node is a view of.
+fn base_of(graph: &Graph) -> Vec<NodeId> {
+    let mut base: Vec<NodeId> = Vec::with_capacity(graph.len());
+    for id in graph.ids() {
+        let node = graph.node(id);
+        base.push(if view::is_movement(&node.op) { base[node.inputs[0].index()] } else { id });
+    }
+    base
+}

@@ -1,0 +1,148 @@
+//! Waves: kernels by launch, and which parameters are overwritten in place.
+//!
+//! A kernel runs in the first wave after all that it waits for. It waits for the writers of what it reads; and a
+//! kernel that overwrites a parameter also waits for every other reader of the old value and for every check, so
+//! that a failing check leaves everything as it was. Where that would make kernels wait in a circle, or where the
+//! kernel itself reads the old value at other indices than it writes, the donation is declined.
+
+use super::{Donation, Kernel, Place, Plan, StepKind, ValueId, View};
+
+pub(super) fn order(plan: &mut Plan, donations: &[Donation]) {
+    let mut waits = waits_for_values(plan);
+    let readers = readers(plan);
+    let checks: Vec<usize> = (0..plan.kernels.len())
+        .filter(|&k| matches!(plan.kernels[k], Kernel::Check { .. }))
+        .collect();
+    let mut overwriting = vec![false; plan.kernels.len()];
+    for donation in donations {
+        let Some((kernel, input)) = candidate(plan, *donation) else { continue };
+        let before: Vec<usize> = readers[input.index()]
+            .iter()
+            .chain(&checks)
+            .copied()
+            .filter(|&k| k != kernel)
+            .collect();
+        if before.iter().any(|&k| reaches(&waits, k, kernel)) {
+            continue;
+        }
+        waits[kernel].extend(before);
+        overwriting[kernel] = true;
+        let output = plan.outputs[donation.output as usize];
+        plan.values[output.index()].place = Place::Donated(donation.input);
+    }
+
+    let mut wave = levels(&waits);
+    let last = wave.iter().copied().max().unwrap_or(0);
+    // Updates run together at the end, unless something waits for them.
+    let mut awaited = vec![false; plan.kernels.len()];
+    for &k in waits.iter().flatten() {
+        awaited[k] = true;
+    }
+    for k in 0..plan.kernels.len() {
+        if overwriting[k] && !awaited[k] {
+            wave[k] = last;
+        }
+    }
+    plan.waves = vec![Vec::new(); if plan.kernels.is_empty() { 0 } else { last + 1 }];
+    for (k, &w) in wave.iter().enumerate() {
+        plan.waves[w].push(k);
+    }
+    let overwritten = (0..plan.kernels.len()).filter(|&k| overwriting[k]);
+    plan.gate = overwritten.map(|k| wave[k]).min().unwrap_or(plan.waves.len());
+}
+
+/// For each kernel, the kernels that write what it reads.
+fn waits_for_values(plan: &Plan) -> Vec<Vec<usize>> {
+    let mut writer: Vec<Option<usize>> = vec![None; plan.values.len()];
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        for value in kernel.writes() {
+            writer[value.index()] = Some(k);
+        }
+    }
+    let waits = plan.kernels.iter().map(|kernel| {
+        let mut waits = Vec::new();
+        kernel.for_each_read(|view| waits.extend(writer[view.value.index()]));
+        waits.sort_unstable();
+        waits.dedup();
+        waits
+    });
+    waits.collect()
+}
+
+fn readers(plan: &Plan) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); plan.values.len()];
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        kernel.for_each_read(|view| readers[view.value.index()].push(k));
+    }
+    readers
+}
+
+/// The kernel that would overwrite an input, and the input's buffer, if nothing in the kernel itself forbids it.
+fn candidate(plan: &Plan, donation: Donation) -> Option<(usize, ValueId)> {
+    let output = *plan.outputs.get(donation.output as usize)?;
+    let used_once = plan.outputs.iter().filter(|&&o| o == output).count() == 1;
+    let place = Place::Input(donation.input);
+    let input = plan.values.iter().position(|v| v.place == place)?;
+    let fresh = plan.values[output.index()].place == Place::Output;
+    let same_type = plan.values[input].ty == plan.values[output.index()].ty;
+    let input = ValueId(input as u32);
+    let kept = plan.outputs.contains(&input);
+    if !used_once || !fresh || !same_type || kept {
+        return None;
+    }
+    let writes = |kernel: &Kernel| kernel.writes().contains(&output);
+    let kernel = plan.kernels.iter().position(writes)?;
+    let Kernel::Loop(body) = &plan.kernels[kernel] else { return None };
+    let stored = body.stores.iter().any(|s| s.out == output);
+    let in_place = body.steps.iter().all(|step| match &step.kind {
+        StepKind::Load(view) if view.value == input => is_whole(view, plan),
+        _ => true,
+    });
+    (stored && in_place).then_some((kernel, input))
+}
+
+fn is_whole(view: &View, plan: &Plan) -> bool {
+    let shape = &plan.values[view.value.index()].ty.shape;
+    view.offset == 0 && view.shape == *shape && view.is_contiguous()
+}
+
+/// Whether `from` waits for `target`, directly or not.
+fn reaches(waits: &[Vec<usize>], from: usize, target: usize) -> bool {
+    let mut seen = vec![false; waits.len()];
+    let mut stack = vec![from];
+    while let Some(k) = stack.pop() {
+        if k == target {
+            return true;
+        }
+        if !std::mem::replace(&mut seen[k], true) {
+            stack.extend(&waits[k]);
+        }
+    }
+    false
+}
+
+/// The length of the longest chain before each kernel.
+fn levels(waits: &[Vec<usize>]) -> Vec<usize> {
+    let mut waiting: Vec<usize> = waits.iter().map(Vec::len).collect();
+    let mut followers = vec![Vec::new(); waits.len()];
+    for (k, before) in waits.iter().enumerate() {
+        for &b in before {
+            followers[b].push(k);
+        }
+    }
+    let mut level = vec![0; waits.len()];
+    let mut ready: Vec<usize> = (0..waits.len()).filter(|&k| waiting[k] == 0).collect();
+    let mut done = 0;
+    while let Some(k) = ready.pop() {
+        done += 1;
+        for &f in &followers[k] {
+            level[f] = level[f].max(level[k] + 1);
+            waiting[f] -= 1;
+            if waiting[f] == 0 {
+                ready.push(f);
+            }
+        }
+    }
+    assert_eq!(done, waits.len(), "kernels wait for each other in a circle");
+    level
+}
