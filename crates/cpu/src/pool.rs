@@ -102,7 +102,7 @@ impl Pool {
     /// Calls `task(0)`, …, `task(tasks - 1)`, each once, on the calling thread and the workers, and returns
     /// when all have returned.
     ///
-    /// A single task, and any launch from inside a task, runs on the calling thread alone. Launches from
+    /// A single task, or a launch from inside another, runs on the calling thread alone. Launches from
     /// several threads take turns.
     ///
     /// # Panics
@@ -232,7 +232,11 @@ impl Shared {
 
     /// Makes a launch visible and wakes who sleeps.
     fn publish(&self, job: &Job<'_>, tasks: usize) {
-        assert!(u32::try_from(tasks).is_ok(), "{tasks} tasks in one launch; the limit is {}", u32::MAX);
+        assert!(
+            u32::try_from(tasks).is_ok(),
+            "{tasks} tasks in one launch; the limit is {}",
+            u32::MAX
+        );
         self.job.store(std::ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
         self.unfinished.0.store(tasks, Ordering::Relaxed);
         let threads = self.slots.len();
@@ -279,7 +283,11 @@ impl Shared {
         while self.unfinished.0.load(Ordering::Acquire) != 0 {
             spins += 1;
             // A task may last milliseconds, and its thread may be waiting for this processor.
-            if self.crowded || spins > 10_000 { thread::yield_now() } else { std::hint::spin_loop() }
+            if self.crowded || spins > 10_000 {
+                thread::yield_now()
+            } else {
+                std::hint::spin_loop()
+            }
         }
     }
 

@@ -4,10 +4,12 @@
 //!
 //! Without `GRADUS_DATA`, a dataset of the same size made of noise takes MNIST's place.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use gradus_data::{Array, Batch, DataLoader, Dataset, Image, Split, datasets};
-use gradus_tensor::{Result, Tensor};
+use gradus_data::{Array, DataLoader, Dataset, Image, Split, datasets};
+use gradus_tensor::Result;
 
 /// 60,000 grey images of 28×28.
 struct Noise {
@@ -29,7 +31,7 @@ impl Dataset for Noise {
 fn main() -> Result<()> {
     match std::env::var_os("GRADUS_DATA") {
         Some(dir) => {
-            let dir = std::path::PathBuf::from(dir).join("mnist");
+            let dir = PathBuf::from(dir).join("mnist");
             let start = Instant::now();
             let mnist = datasets::mnist(dir, Split::Train)?;
             println!("{mnist:?}, opened in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
@@ -43,14 +45,11 @@ fn main() -> Result<()> {
     }
 }
 
-fn measure<D>(dataset: D) -> Result<()>
-where
-    D: Dataset<Item = (Image, i64)> + 'static,
-    Batch<D>: Into<(Tensor, Tensor)>,
-{
-    let dataset = std::sync::Arc::new(dataset);
+fn measure(dataset: impl Dataset<Item = (Image, i64)> + 'static) -> Result<()> {
+    let dataset = Arc::new(dataset);
     for workers in 0..=2 {
-        let loader = DataLoader::new(dataset.clone()).batch_size(64).shuffle(0).workers(workers);
+        let loader =
+            DataLoader::new(Arc::clone(&dataset)).batch_size(64).shuffle(0).workers(workers);
         let mut times: Vec<f64> = Vec::new();
         for _ in 0..11 {
             let start = Instant::now();

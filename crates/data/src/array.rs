@@ -1,14 +1,15 @@
 //! Host arrays: what samples are made of.
 //!
-//! An array shares its elements, so a dataset held in memory hands out rows of one large array without
-//! copying them: the only copy is the one into the batch.
+//! An array shares its elements, so a dataset held in memory hands out rows of one large array
+//! without copying them: the only copy is the one into the batch.
 
 use std::fmt;
 use std::sync::Arc;
 
 use gradus_tensor::{Element, Error, ErrorKind, Result, Shape};
 
-/// Elements in host memory and their shape, row-major. Clones and [rows](Array::row) share the elements.
+/// Elements in host memory and their shape, row-major. Clones and [rows](Array::row) share the
+/// elements.
 ///
 /// In a batch, arrays of shape `[…]` become a tensor `[batch, …]` of the same dtype.
 ///
@@ -38,8 +39,8 @@ impl<T: Element> Array<T> {
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!(
-                    "Array::new: {} elements do not fill the shape {shape}; give as many elements as \
-                     the product of its sizes",
+                    "Array::new: {} elements do not fill the shape {shape}; give as many as the \
+                     product of its sizes",
                     elements.len()
                 ),
             ));

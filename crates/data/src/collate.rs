@@ -14,8 +14,8 @@ use crate::{Array, Image};
 /// | [`Image`] `[c, h, w]` | a float32 tensor `[n, c, h, w]`, 0–1 |
 /// | a tuple of these | a tuple of their batches |
 ///
-/// Parts of unequal shape are an error that names the sample. Implement the trait for a type of your own to
-/// pad, to pack or to name the parts of a batch:
+/// Parts of unequal shape are an error that names the sample. Implement the trait for a type of
+/// your own to pad, to pack or to name the parts of a batch:
 ///
 /// ```
 /// use gradus_data::Collate;
@@ -55,8 +55,8 @@ pub trait Collate: Send + Sized {
     /// What a batch is.
     type Batch: Send;
 
-    /// The batch of `samples`, of which there is at least one; `indices` are their numbers in the dataset, for
-    /// error messages.
+    /// The batch of `samples`, of which there is at least one; `indices` are their numbers in the
+    /// dataset, for error messages.
     ///
     /// # Errors
     /// If the samples do not fit together.
@@ -131,7 +131,8 @@ impl Collate for Image {
         let shape = common_shape(samples.iter().map(|s| s.pixels().shape().clone()), indices)?;
         let mut batch = Vec::with_capacity(shape.numel());
         for image in &samples {
-            // Divided, not multiplied by the inverse: the bits are those of torchvision's `ToTensor`.
+            // Divided, not multiplied by the inverse: the bits are those of torchvision's
+            // `ToTensor`.
             let full_scale = f32::from(image.full_scale());
             batch.extend(image.pixels().data().iter().map(|&byte| f32::from(byte) / full_scale));
         }
@@ -150,8 +151,9 @@ fn common_shape(shapes: impl ExactSizeIterator<Item = Shape>, indices: &[usize])
         return Err(Error::new(
             ErrorKind::Data,
             format!(
-                "sample {index} has shape {other}, but sample {first_index} of the same batch has shape \
-                 {first}; make them equal in the dataset's `get`, or implement `Collate` to pad them"
+                "sample {index} has shape {other}, but sample {first_index} of the same batch has \
+                 shape {first}; make them equal in the dataset's `get`, or implement `Collate` to \
+                 pad them"
             ),
         ));
     }

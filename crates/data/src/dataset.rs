@@ -9,12 +9,13 @@ use crate::Collate;
 
 /// Samples that can be had by number, from any thread and in any order.
 ///
-/// `get` is called from the loader's workers: it opens, decodes and returns one sample. Called twice with the
-/// same index it should return the same sample. Its errors, and its panics, reach the training loop as errors
-/// that name the dataset and the sample.
+/// `get` is called from the loader's workers: it opens, decodes and returns one sample. Called
+/// twice with the same index it should return the same sample. Its errors, and its panics, reach
+/// the training loop as errors that name the dataset and the sample.
 ///
-/// The sample is any type that [`Collate`] can put into a batch; `(Image, i64)`, `(Vec<f32>, f32)` and
-/// `(Array<f32>, Array<f32>)` need no further code. An example stands at the [crate's root](crate).
+/// The sample is any type that [`Collate`] can put into a batch; `(Image, i64)`, `(Vec<f32>, f32)`
+/// and `(Array<f32>, Array<f32>)` need no further code. An example stands at the [crate's
+/// root](crate).
 pub trait Dataset: Send + Sync {
     /// One sample.
     type Item: Collate;

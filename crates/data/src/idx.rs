@@ -1,9 +1,9 @@
-//! The IDX format of MNIST and its kin: a header (two zero bytes, a type code, the number of axes, their
-//! sizes as big-endian u32) and the elements, row-major. The files come as they are or in gzip; which, the
-//! first bytes tell, whatever the name says.
+//! The IDX format of MNIST and its kin: a header (two zero bytes, a type code, the number of axes,
+//! their sizes as big-endian u32) and the elements, row-major. The files come as they are or in
+//! gzip; which, the first bytes tell, whatever the name says.
 //!
-//! Nothing is allocated on the header's word alone: what it promises must fit what the file can hold, and
-//! reading stops one byte after it, however much a gzip stream would go on to produce.
+//! Nothing is allocated on the header's word alone: what it promises must fit what the file can
+//! hold, and reading stops one byte after it, however much a gzip stream would go on to produce.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -72,12 +72,14 @@ impl<R: Read> Reader<'_, R> {
         let [0, 0, code, axes] = magic else {
             let page = if magic[0] == b'<' { " (a web page saved in its place?)" } else { "" };
             return Err(self.bad(format!(
-                "not an IDX file{page}: it starts with {magic:02x?} instead of two zero bytes; get it again"
+                "not an IDX file{page}: it starts with {magic:02x?} instead of two zero bytes; \
+                 get it again"
             )));
         };
         if code != UNSIGNED_BYTE {
             return Err(self.bad(format!(
-                "the type code at offset 2 is {code:#04x}; only unsigned bytes ({UNSIGNED_BYTE:#04x}) are read"
+                "the type code at offset 2 is {code:#04x}; only unsigned bytes \
+                 ({UNSIGNED_BYTE:#04x}) are read"
             )));
         }
         if usize::from(axes) != expected.len() {
@@ -93,7 +95,8 @@ impl<R: Read> Reader<'_, R> {
             if size == 0 || expected.is_some_and(|e| e != size) {
                 let wanted = expected.map_or("at least 1".to_string(), |e| e.to_string());
                 return Err(self.bad(format!(
-                    "axis {axis} has size {size} (offset {at}) instead of {wanted}; is it another dataset's file?"
+                    "axis {axis} has size {size} (offset {at}) instead of {wanted}; is it another \
+                     dataset's file?"
                 )));
             }
             dims.push(size);
@@ -116,19 +119,20 @@ impl<R: Read> Reader<'_, R> {
 
     fn elements(&mut self, dims: &[usize]) -> Result<Vec<u8>> {
         let promised = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
-        let left = self.room.saturating_sub(self.offset);
-        let promised = match promised {
-            Some(n) if n > LARGEST => return Err(self.oversized(dims)),
-            None => return Err(self.oversized(dims)),
-            Some(n) if n > left => {
-                return Err(self.bad(format!(
-                    "truncated: the header promises {n} bytes of elements {dims:?} from offset {}, but the \
-                     file can hold no more than {left}; get it again",
-                    self.offset
-                )));
-            }
-            Some(n) => n,
+        let Some(promised) = promised.filter(|&n| n <= LARGEST) else {
+            return Err(self.bad(format!(
+                "the header promises elements {dims:?}, more than the {LARGEST} bytes that are \
+                 read; get it again"
+            )));
         };
+        let left = self.room.saturating_sub(self.offset);
+        if promised > left {
+            return Err(self.bad(format!(
+                "truncated: the header promises {promised} bytes of elements {dims:?} from offset \
+                 {}, but the file can hold no more than {left}; get it again",
+                self.offset
+            )));
+        }
         let mut bytes = Vec::with_capacity(promised.min(FIRST_ALLOCATION) as usize);
         let outcome = self.source.by_ref().take(promised).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
@@ -151,20 +155,16 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    fn oversized(&self, dims: &[usize]) -> Error {
-        self.bad(format!(
-            "the header promises elements {dims:?}, more than the {LARGEST} bytes that are read; get it again"
-        ))
-    }
-
     /// Reading stopped, for the reason `error`, before the whole of `what` was read.
     fn interrupted(&self, error: io::Error, what: &str) -> Error {
         let offset = self.offset;
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => self
-                .bad(format!("truncated: it ends at or after offset {offset} within {what}; get it again")),
+            io::ErrorKind::UnexpectedEof => self.bad(format!(
+                "truncated: it ends at or after offset {offset} within {what}; get it again"
+            )),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => self.bad(format!(
-                "the gzip stream is corrupt at or after offset {offset}, within {what} ({error}); get it again"
+                "the gzip stream is corrupt at or after offset {offset}, within {what} ({error}); \
+                 get it again"
             )),
             _ => Error::new(
                 ErrorKind::Io,
@@ -174,7 +174,7 @@ impl<R: Read> Reader<'_, R> {
     }
 
     fn bad(&self, text: String) -> Error {
-        Error::new(ErrorKind::Data, format!("{}: {text}", self.name))
+        Error::new(ErrorKind::Format, format!("{}: {text}", self.name))
     }
 }
 
@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn truncation_names_the_offset() {
         let error = read_bytes(&valid()[..27]).unwrap_err().to_string();
-        let wanted = "truncated: the header promises 12 bytes of elements [3, 2, 2] from offset 16, but the \
-                      file can hold no more than 11";
+        let wanted = "truncated: the header promises 12 bytes of elements [3, 2, 2] from offset \
+                      16, but the file can hold no more than 11";
         assert!(error.contains(wanted), "{error}");
         let error = read_bytes(&gzip(&valid()[..27])).unwrap_err().to_string();
         assert!(
@@ -266,8 +266,8 @@ mod tests {
         );
     }
 
-    /// Wherever a gzip stream breaks off, and whichever byte of it is changed, the content never passes unless
-    /// it is intact.
+    /// Wherever a gzip stream breaks off, and whichever byte of it is changed, the content never
+    /// passes unless it is intact.
     #[test]
     fn damaged_gzip_streams_are_noticed() {
         let file = gzip(&valid());

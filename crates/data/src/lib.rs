@@ -1,14 +1,14 @@
 //! Everything between a file and a batch: datasets, the loader, and what they hand over.
 //!
-//! A [`Dataset`] knows how many samples it has and how to get one. A sample is an ordinary value, most often
-//! a tuple such as `(Image, i64)`; [`Collate`] says how many of them become a batch of leaf tensors. A
-//! [`DataLoader`] draws the samples in a seeded order, assembles batches on threads of its own, and delivers
-//! them in the same order for any number of threads. Read it in this order: [`Dataset`], [`Collate`],
-//! [`DataLoader`], [`datasets`].
+//! A [`Dataset`] knows how many samples it has and how to get one. A sample is an ordinary value,
+//! most often a tuple such as `(Image, i64)`; [`Collate`] says how many of them become a batch of
+//! leaf tensors. A [`DataLoader`] draws the samples in a seeded order, assembles batches on threads
+//! of its own, and delivers them in the same order for any number of threads. Read it in this
+//! order: [`Dataset`], [`Collate`], [`DataLoader`], [`datasets`].
 //!
-//! Invariants: a batch depends on the dataset, the loader's options, its seed and the epoch, never on
-//! workers or time; every error names the sample or the file; nothing a file claims is believed before it is
-//! checked against what the file can hold.
+//! Invariants: a batch depends on the dataset, the loader's options, its seed and the epoch, never
+//! on workers or time; every error names the sample or the file; nothing a file claims is believed
+//! before it is checked against what the file can hold.
 //!
 //! # A dataset of your own
 //!
@@ -55,7 +55,6 @@ pub mod datasets;
 mod idx;
 mod loader;
 mod order;
-mod philox;
 
 pub use array::{Array, Image};
 pub use collate::Collate;

@@ -1,10 +1,11 @@
-//! The loader: which samples make which batch, and the threads that assemble batches ahead of the training
-//! loop.
+//! The loader: which samples make which batch, and the threads that assemble batches ahead of the
+//! training loop.
 //!
-//! Batches are numbered. Whoever is free claims the next number and assembles that batch: a worker, while no
-//! more than `prefetch` batches wait for the training loop; or the loop itself, when the batch it needs is
-//! not claimed yet, which without workers is every time. Batches are handed over by number, so neither the
-//! count of workers nor their timing shows in what the loop receives.
+//! Batches are numbered. Whoever is free claims the next number and assembles that batch: a worker,
+//! or the training loop itself as long as the batch it needs is not there, which without workers is
+//! every time. No more than `prefetch` batches are claimed ahead of the training loop. Batches are
+//! handed over by number, so neither the count of workers nor their timing shows in what it
+//! receives.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -23,20 +24,20 @@ pub type Batch<D> = <<D as Dataset>::Item as Collate>::Batch;
 
 /// Draws samples from a dataset and delivers them in batches.
 ///
-/// Each `for batch in &loader` is one epoch, counted from 0: a loader that shuffles visits the samples in
-/// another order each time, and the `n`-th time in the same order in every run, on every platform and for any
-/// number of workers.
+/// Each `for batch in &loader` is one epoch, counted from 0: a loader that shuffles visits the
+/// samples in another order each time, and the `n`-th time in the same order in every run, on every
+/// platform and for any number of workers.
 ///
 /// | option | default | |
 /// |---|---|---|
 /// | [`batch_size`](DataLoader::batch_size) | 1 | samples per batch |
 /// | [`shuffle`](DataLoader::shuffle) | in order | the seed of the shuffles |
 /// | [`drop_last`](DataLoader::drop_last) | `false` | leave out a last batch that is not full |
-/// | [`workers`](DataLoader::workers) | 0 | threads that assemble batches; 0: the calling thread does |
+/// | [`workers`](DataLoader::workers) | 0 | threads that assemble batches |
 /// | [`prefetch`](DataLoader::prefetch) | 2 per worker | batches assembled ahead |
 ///
-/// A sample that cannot be had, or whose `get` panics, makes an error of its batch that names the dataset and
-/// the sample; the batches after it still come.
+/// A sample that cannot be had, or whose `get` panics, makes an error of its batch that names the
+/// dataset and the sample; the batches after it still come.
 ///
 /// ```
 /// use gradus_data::{DataLoader, Split, datasets};
@@ -62,7 +63,8 @@ pub struct DataLoader<D> {
 }
 
 impl<D: Dataset + 'static> DataLoader<D> {
-    /// A loader that delivers single samples in order. Pass an `Arc` to share a dataset between loaders.
+    /// A loader that delivers single samples in order. Pass an `Arc` to share a dataset between
+    /// loaders.
     pub fn new(dataset: D) -> DataLoader<D> {
         DataLoader {
             dataset: Arc::new(dataset),
@@ -93,14 +95,15 @@ impl<D: Dataset + 'static> DataLoader<D> {
         self
     }
 
-    /// Threads that assemble batches while the training loop computes; with 0, the loop's own thread does.
+    /// Threads that assemble batches while the training loop computes; with 0, the loop's own
+    /// thread does.
     pub fn workers(mut self, threads: usize) -> DataLoader<D> {
         self.workers = threads;
         self
     }
 
-    /// How many batches, at least 1, may be finished or in the making ahead of the training loop: this bounds
-    /// the memory that they take. It means nothing without workers.
+    /// How many batches, at least 1, may be finished or in the making ahead of the training loop:
+    /// this bounds the memory that they take. It means nothing without workers.
     pub fn prefetch(mut self, batches: usize) -> DataLoader<D> {
         self.prefetch = Some(batches);
         self
@@ -130,13 +133,15 @@ impl<D: Dataset + 'static> DataLoader<D> {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Makes the next `for batch in &loader` the epoch `epoch`: to resume a run, or to repeat an epoch.
+    /// Makes the next `for batch in &loader` the epoch `epoch`: to resume a run, or to repeat an
+    /// epoch.
     pub fn set_epoch(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
-    /// The batches of `epoch` from number `first` on, whatever the loader has delivered before: to resume in
-    /// mid-epoch. What it delivers equals what follows after `first` batches of the whole epoch.
+    /// The batches of `epoch` from number `first` on, whatever the loader has delivered before: to
+    /// resume in mid-epoch. What it delivers equals what follows after `first` batches of the whole
+    /// epoch.
     pub fn batches_from(&self, epoch: u64, first: usize) -> Batches<D> {
         let samples = self.dataset.len();
         let end = self.len();
@@ -170,7 +175,8 @@ impl<D: Dataset + 'static> DataLoader<D> {
                     batches.failure = Some(Error::new(
                         ErrorKind::Io,
                         format!(
-                            "DataLoader: cannot start worker {} of {}: {error}; ask for fewer `workers`",
+                            "DataLoader: cannot start worker {} of {}: {error}; ask for fewer \
+                             `workers`",
                             worker + 1,
                             self.workers
                         ),
@@ -193,7 +199,8 @@ impl<D: Dataset + 'static> IntoIterator for &DataLoader<D> {
     }
 }
 
-/// The batches of one epoch, in order. Dropping it stops its workers, each after the sample it is at.
+/// The batches of one epoch, in order. Dropping it stops its workers, each after the sample it is
+/// at.
 pub struct Batches<D: Dataset> {
     shared: Arc<Shared<D>>,
     workers: Vec<JoinHandle<()>>,
@@ -228,7 +235,8 @@ impl<D: Dataset> Drop for Batches<D> {
         }
         self.shared.room.notify_all();
         for worker in self.workers.drain(..) {
-            // It has nothing to report: panics of the dataset's have become errors of their batches.
+            // It has nothing to report: panics of the dataset's have become errors of their
+            // batches.
             let _ = worker.join();
         }
     }
@@ -262,6 +270,8 @@ struct Progress<B> {
     ready: HashMap<usize, Result<B>>,
 }
 
+type Guard<'a, D> = MutexGuard<'a, Progress<Batch<D>>>;
+
 impl<D: Dataset> Shared<D> {
     /// The training loop's side: the next batch, or `None` at the end.
     fn next(&self) -> Option<Result<Batch<D>>> {
@@ -270,57 +280,54 @@ impl<D: Dataset> Shared<D> {
         if number == self.end {
             return None;
         }
-        let batch = if progress.claimed == number {
-            progress.claimed += 1;
-            drop(progress);
-            let batch = self.assemble(number)?;
-            progress = self.lock();
-            batch
-        } else {
-            loop {
-                if let Some(batch) = progress.ready.remove(&number) {
-                    break batch;
-                }
-                progress = self.arrival.wait(progress).expect(UNPOISONED);
+        loop {
+            if let Some(batch) = progress.ready.remove(&number) {
+                progress.next += 1;
+                drop(progress);
+                self.room.notify_one();
+                return Some(batch);
             }
-        };
-        progress.next += 1;
-        drop(progress);
-        self.room.notify_one();
-        Some(batch)
+            progress = self.contribute(progress, &self.arrival)?;
+        }
     }
 
     /// A worker's life.
     fn work(&self) {
-        while let Some(number) = self.claim() {
-            let Some(batch) = self.assemble(number) else { return };
-            let mut progress = self.lock();
-            progress.ready.insert(number, batch);
-            if progress.next == number {
-                self.arrival.notify_one();
+        let mut progress = self.lock();
+        while progress.claimed < self.end && !self.stopped.load(Ordering::Relaxed) {
+            match self.contribute(progress, &self.room) {
+                Some(after) => progress = after,
+                None => return,
             }
         }
     }
 
-    /// The next batch for a worker, once there is room for it; `None` when there is nothing left to do.
-    fn claim(&self) -> Option<usize> {
-        let mut progress = self.lock();
-        loop {
-            if progress.claimed == self.end || self.stopped.load(Ordering::Relaxed) {
-                return None;
-            }
-            if progress.claimed - progress.next < self.prefetch {
-                progress.claimed += 1;
-                return Some(progress.claimed - 1);
-            }
-            progress = self.room.wait(progress).expect(UNPOISONED);
+    /// Assembles the first unclaimed batch, or waits for `signal` if none is left or there is no
+    /// room for it. `None` if the training loop went away meanwhile.
+    fn contribute<'a>(
+        &'a self,
+        mut progress: Guard<'a, D>,
+        signal: &Condvar,
+    ) -> Option<Guard<'a, D>> {
+        let number = progress.claimed;
+        if number == self.end || number - progress.next >= self.prefetch {
+            return Some(signal.wait(progress).expect(UNPOISONED));
         }
+        progress.claimed += 1;
+        drop(progress);
+        let batch = self.assemble(number)?;
+        let mut progress = self.lock();
+        progress.ready.insert(number, batch);
+        if progress.next == number {
+            self.arrival.notify_one();
+        }
+        Some(progress)
     }
 
     /// Batch `number`; `None` if the training loop went away meanwhile.
     ///
-    /// A panic in the dataset's code is an error like any other: a worker that died of it would leave the
-    /// training loop waiting for ever.
+    /// A panic in the dataset's code is an error like any other: a worker that died of it would
+    /// leave the training loop waiting for ever.
     fn assemble(&self, number: usize) -> Option<Result<Batch<D>>> {
         let start = number * self.batch_size;
         let end = (start + self.batch_size).min(self.samples);
@@ -334,7 +341,7 @@ impl<D: Dataset> Shared<D> {
         batch.map(|batch| {
             batch.map_err(|error| {
                 let place = sample.map_or(format!("batch {number}"), |i| format!("sample {i}"));
-                Error::new(error.kind(), format!("{}: {place}: {error}", self.name))
+                error.context(format_args!("{}: {place}", self.name))
             })
         })
     }
@@ -356,7 +363,7 @@ impl<D: Dataset> Shared<D> {
         Some(D::Item::collate(samples, indices))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress<Batch<D>>> {
+    fn lock(&self) -> Guard<'_, D> {
         self.progress.lock().expect(UNPOISONED)
     }
 }

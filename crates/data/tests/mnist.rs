@@ -69,7 +69,7 @@ fn missing_files_tell_what_was_looked_for() {
     let text = error(datasets::fashion_mnist("no/such/folder", Split::Train));
     for part in [
         "FashionMNIST: found none of",
-        "train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz",
+        "train-images-idx3-ubyte, train-images.idx3-ubyte, train-images-idx3-ubyte.gz",
         "no/such/folder or ",
         "raw; give the folder that holds the files, or get them from http",
     ] {

@@ -1,1 +1,38 @@
-//! tensor
+//! Gradus's tensors: operations are recorded and run as compiled plans.
+//!
+//! A training step in this crate's words: operations *record* pending nodes ([`Tensor`]); [`Tensor::backward`] records
+//! the gradients; an evaluation *collects* what is pending into a graph, *finds* or compiles its plan, *runs* it
+//! and *settles*: evaluated nodes become leaves and let go of what they were made of. Scalars in the code are
+//! inputs of the plan, so that a changing learning rate never recompiles.
+//!
+//! Read it in this order: `tensor`, `node`, `record`, `autograd`, `variable`, `collect`, `plans`, `engine`; the
+//! operations are in `ops`, by family.
+#![forbid(unsafe_code)]
+
+mod autograd;
+mod collect;
+mod device;
+mod display;
+mod engine;
+mod error;
+mod node;
+mod ops;
+mod plans;
+mod random;
+mod record;
+mod tensor;
+mod variable;
+
+pub use autograd::{BackwardOptions, grad};
+pub use device::Device;
+pub use engine::{PlanStats, clear_plans, evaluate, explain_last, plan_stats};
+pub use error::{Error, ErrorKind, Result};
+pub use gradus_cpu::pool::{num_threads, set_num_threads};
+pub use gradus_ir::{DType, Element, Scalar, Shape, bf16, f16};
+pub use ops::{AxisRange, Dims, IntoOperand, Operator};
+pub use random::{RngState, manual_seed, rng_state, set_rng_state};
+pub use record::{is_grad_enabled, no_grad};
+pub use tensor::Tensor;
+pub use variable::{Parameter, Variable};
+
+pub(crate) use autograd::GradCell;

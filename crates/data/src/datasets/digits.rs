@@ -18,12 +18,12 @@ const SIDE: usize = 8;
 /// Pixels count the dark points of a 4×4 block.
 const FULL_SCALE: u8 = 16;
 
-/// The optical handwritten digits that scikit-learn ships: 1,797 images of shape `[1, 8, 8]`, of which a fixed,
-/// stratified fifth (360) is for testing.
+/// The optical handwritten digits that scikit-learn ships: 1,797 images of shape `[1, 8, 8]`, of
+/// which a fixed, stratified fifth (360) is for testing.
 ///
-/// E. Alpaydin, C. Kaynak (1998), *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository,
-/// <https://doi.org/10.24432/C50P49>, CC BY 4.0. The split is Gradus's own and never changes; `assets/README.md`
-/// tells how it was made.
+/// E. Alpaydin, C. Kaynak (1998), *Optical Recognition of Handwritten Digits*, UCI Machine Learning
+/// Repository, <https://doi.org/10.24432/C50P49>, CC BY 4.0. The split is Gradus's own and never
+/// changes; `assets/README.md` tells how it was made.
 ///
 /// ```
 /// use gradus_data::{Dataset, Split, datasets};
@@ -77,7 +77,8 @@ mod tests {
         let (train, test) = (samples(Split::Train), samples(Split::Test));
         assert_eq!((train.len(), test.len()), (1437, 360));
         let all = || train.iter().chain(&test);
-        // The sums are scikit-learn's: `load_digits().data.sum()`, `np.bincount(load_digits().target)`.
+        // The sums are scikit-learn's: `load_digits().data.sum()`,
+        // `np.bincount(load_digits().target)`.
         let sum: u64 = all().flat_map(|(pixels, _)| pixels).map(|&p| u64::from(p)).sum();
         assert_eq!(sum, 561_718);
         assert!(all().all(|(pixels, _)| pixels.iter().all(|&p| p <= 16)));

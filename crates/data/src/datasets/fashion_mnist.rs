@@ -31,11 +31,11 @@ const FILES: IdxFolder = IdxFolder {
     ],
 };
 
-/// Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, 2017, <https://arxiv.org/abs/1708.07747>): 60,000 pictures of
-/// clothing to train on and 10,000 to test, images of shape `[1, 28, 28]`.
+/// Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, 2017, <https://arxiv.org/abs/1708.07747>): 60,000
+/// pictures of clothing to train on and 10,000 to test, images of shape `[1, 28, 28]`.
 ///
-/// Its files are called as [MNIST's](super::mnist()) are, so keep them in a folder of their own: `dir` itself
-/// or its `FashionMNIST/raw` (where torchvision puts them).
+/// Its files are called as [MNIST's](super::mnist()) are, so keep them in a folder of their own:
+/// `dir` itself or its `FashionMNIST/raw` (where torchvision puts them).
 ///
 /// # Errors
 /// As for [MNIST](super::mnist()).

@@ -57,8 +57,8 @@ impl IdxFolder {
             Some(sample) => Err(Error::new(
                 ErrorKind::Data,
                 format!(
-                    "{}: the label of sample {sample} is {} (offset {}), but {} has the classes 0 to {}; get \
-                     the file again from {}",
+                    "{}: the label of sample {sample} is {} (offset {}), but {} has the classes 0 \
+                     to {}; get the file again from {}",
                     path.display(),
                     labels.bytes[sample],
                     idx::offset(labels.dims.len(), sample),
@@ -70,23 +70,24 @@ impl IdxFolder {
         }
     }
 
-    /// The file of "images" or "labels" under one of the names in use, in `dir` or where torchvision puts it
-    /// below `dir`.
+    /// The file of "images" or "labels" under one of the names in use, in `dir` or where
+    /// torchvision puts it below `dir`.
     fn find(&self, dir: &Path, split: Split, content: &str, axes: usize) -> Result<PathBuf> {
         let part = match split {
             Split::Train => "train",
             Split::Test => "t10k",
         };
-        let plain = format!("{part}-{content}-idx{axes}-ubyte");
-        let dotted = format!("{part}-{content}.idx{axes}-ubyte");
-        let names = [format!("{plain}.gz"), format!("{dotted}.gz"), plain, dotted];
+        let [dashed, dotted] = ["-", "."].map(|s| format!("{part}-{content}{s}idx{axes}-ubyte"));
+        let [dashed_gz, dotted_gz] = [&dashed, &dotted].map(|name| format!("{name}.gz"));
+        let names = [dashed, dotted, dashed_gz, dotted_gz];
         let folders = [dir.to_path_buf(), dir.join(self.name).join("raw")];
         let mut paths = folders.iter().flat_map(|dir| names.iter().map(|name| dir.join(name)));
         paths.find(|path| path.is_file()).ok_or_else(|| {
             Error::new(
                 ErrorKind::Io,
                 format!(
-                    "{}: found none of {} in {} or {}; give the folder that holds the files, or get them from {}",
+                    "{}: found none of {} in {} or {}; give the folder that holds the files, or \
+                     get them from {}",
                     self.name,
                     names.join(", "),
                     folders[0].display(),

@@ -6,8 +6,8 @@ use gradus_tensor::{Result, Shape};
 
 use crate::{Array, Dataset, Image};
 
-/// Images of one shape, each with a label, in memory: the samples are `(Image, i64)`, the batches a float32
-/// tensor `[batch, channels, height, width]` between 0 and 1 and an int64 tensor `[batch]`.
+/// Images of one shape, each with a label, in memory: the samples are `(Image, i64)`, the batches a
+/// float32 tensor `[batch, channels, height, width]` between 0 and 1 and an int64 tensor `[batch]`.
 ///
 /// Clones share the images.
 #[derive(Clone)]
@@ -22,8 +22,8 @@ pub struct LabelledImages {
 }
 
 impl LabelledImages {
-    /// The datasets' files have been checked: `images` and `labels` agree in number, and every label is a
-    /// class.
+    /// The datasets' files have been checked: `images` and `labels` agree in number, and every
+    /// label is a class.
     pub(super) fn new(
         name: String,
         images: Array<u8>,

@@ -1,0 +1,138 @@
+//! How a product is split into tiles: from its shape, strides and dtype alone.
+//!
+//! The sizes below were measured on the layers of small networks (batches of 64 through 512 × 784 weights)
+//! and on square matrices; `benches/gemm.rs` repeats the measurement.
+
+use std::ops::Range;
+
+use super::tile::DEPTH;
+use super::{Gemm, GemmPlan, Strides};
+
+/// How a tile is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Vectors run along the rows of C: C is computed transposed.
+    pub transposed: bool,
+    /// The side that is read in vectors is transposed into panels first.
+    pub packed: bool,
+}
+
+/// `len` cut into `pieces` that are nearly equal, and multiples of `unit` but for the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    pub len: usize,
+    pub unit: usize,
+    pub pieces: usize,
+}
+
+impl Split {
+    /// In pieces no longer than `most`, a multiple of `unit`.
+    fn at_most(len: usize, unit: usize, most: usize) -> Split {
+        Split { len, unit, pieces: len.div_ceil(most) }
+    }
+
+    /// Where a piece lies.
+    pub fn range(&self, piece: usize) -> Range<usize> {
+        let units = self.len.div_ceil(self.unit);
+        let bound = |p: usize| (units * p / self.pieces * self.unit).min(self.len);
+        bound(piece)..bound(piece + 1)
+    }
+
+    /// Adds a piece if none then falls below `floor`.
+    fn refine(&mut self, floor: usize) -> bool {
+        let finer = self.len >= (self.pieces + 1) * floor;
+        self.pieces += usize::from(finer);
+        finer
+    }
+}
+
+/// Multiplications below which a second task costs more than it saves.
+const SMALL: usize = 1 << 17;
+/// Multiplications from which more tasks than [`FEW`] are worth their smaller tiles.
+const LARGE: usize = 1 << 23;
+/// Enough tasks for a handful of threads, with some to steal.
+const FEW: usize = 8;
+/// Enough tasks for any processor.
+const MANY: usize = 64;
+/// The longest side of a tile: what is packed of it stays in the second-level cache.
+const TILE: usize = 512;
+/// The most columns (or rows) that are computed as dot products, and from which depth on.
+const DOT: (usize, usize) = (16, 64);
+/// The most elements of C that the kernel computes as dot products in one call.
+const DOTS: usize = 256;
+
+pub(super) fn plan(gemm: Gemm) -> GemmPlan {
+    let Gemm { m, n, k, a, b, ref batch, dtype } = gemm;
+    let work = m * n * k * batch.len();
+    let tasks = (work / SMALL).clamp(1, FEW).max((work / LARGE).min(MANY));
+
+    let short = m.min(n).max(1);
+    let dots = a.col == 1 && b.row == 1 && short <= DOT.0 && k >= DOT.1;
+    let layout = if dots || !dtype.is_float() {
+        Layout { transposed: false, packed: false }
+    } else {
+        layout(m, n, k, a, b)
+    };
+    let (v, o) = if layout.transposed { (m, n) } else { (n, m) };
+    let (mut vectors, mut others) = if dots {
+        // The short side whole, and of the long one what fits a call.
+        let long = DOTS / short / 4 * 4;
+        (Split::at_most(v, 4, long), Split::at_most(o, 4, long))
+    } else {
+        let unit = if layout.packed { 16 } else { 64 };
+        (Split::at_most(v, unit, TILE), Split::at_most(o, 16, TILE))
+    };
+    // Packing is repeated by all tiles that share vectors: keep those apart, and each long the other way.
+    let (vector_floor, other_floor) = if layout.packed { (32, 192) } else { (128, 64) };
+    let wanted = tasks.div_ceil(batch.len().max(1));
+    while !dots && vectors.pieces * others.pieces < wanted {
+        if !vectors.refine(vector_floor) && !others.refine(other_floor) {
+            break;
+        }
+    }
+    let tiles = vectors.pieces * others.pieces;
+    let mut depth = Split { len: k, unit: DEPTH, pieces: 1 };
+    while dtype.is_float()
+        && (1..wanted).contains(&(tiles * depth.pieces))
+        && depth.refine(2 * DEPTH)
+    {}
+
+    let batch = Split { len: batch.len(), unit: 1, pieces: batch.len().min(tasks) };
+    GemmPlan { gemm, layout, vectors, others, depth, batch }
+}
+
+/// Whichever moves fewer elements: along the columns, B is transposed unless its rows are contiguous; along
+/// the rows, A unless its columns are, and C always.
+fn layout(m: usize, n: usize, k: usize, a: Strides, b: Strides) -> Layout {
+    let columns = b.col == 1 || n == 1;
+    let rows = a.row == 1 || m == 1;
+    let transposed = !columns && m * n + if rows { 0 } else { m * k } < k * n;
+    let (contiguous, along_k) =
+        if transposed { (rows, (a.col, b.row)) } else { (columns, (b.row, a.col)) };
+    // Packing takes runs along k. Where the other side has none, the kernel packs both, and better.
+    Layout { transposed, packed: !contiguous && along_k == (1, 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_length_once() {
+        for len in [0, 1, 15, 16, 17, 100, 784, 2048] {
+            for (unit, most) in [(4, 24), (16, 512), (64, 128)] {
+                let mut split = Split::at_most(len, unit, most);
+                for _ in 0..3 {
+                    let mut next = 0;
+                    for range in (0..split.pieces).map(|p| split.range(p)) {
+                        assert_eq!(range.start, next);
+                        assert!(range.len() <= most && (range.end == len || range.end % unit == 0));
+                        next = range.end;
+                    }
+                    assert_eq!(next, len);
+                    split.refine(unit);
+                }
+            }
+        }
+    }
+}

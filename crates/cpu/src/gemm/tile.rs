@@ -1,0 +1,212 @@
+//! One tile of C on one thread.
+
+use std::cell::RefCell;
+
+use bytemuck::Pod;
+use gemm::Parallelism;
+
+use super::split::Layout;
+use super::transpose::transpose;
+use crate::buffer::Arena;
+
+/// The depth that is summed in registers before C is touched: what the kernel's packed panels are made for,
+/// and the reason why it never splits the depth by itself, which would depend on the machine's caches.
+pub(super) const DEPTH: usize = 512;
+/// The width of a packed panel, a multiple of what every kernel takes at once.
+const PANEL: usize = 64;
+/// The most rows per call for which the kernel reads the vectors where they lie. With more it copies them
+/// first, which pays from twice as many on.
+const ROWS: usize = 48;
+
+/// One tile: C = A·B, with C row-major.
+pub(super) struct Tile<T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Its stride leads to the next row.
+    pub a: Side<T>,
+    /// Its stride leads to the next column.
+    pub b: Side<T>,
+    pub c: *mut T,
+    /// From one row of C to the next.
+    pub row: usize,
+    pub layout: Layout,
+}
+
+/// A matrix as a product sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Side<T> {
+    pub at: *const T,
+    /// From one row (of A) or column (of B) to the next.
+    pub stride: usize,
+    /// From one `k` to the next.
+    pub depth: usize,
+}
+
+impl<T> Side<T> {
+    /// The same side from another row or column and depth on.
+    ///
+    /// # Safety
+    /// They must be inside the matrix, or at its end.
+    unsafe fn from(self, index: usize, depth: usize) -> Side<T> {
+        // SAFETY: passed on to the caller.
+        Side { at: unsafe { self.at.add(index * self.stride + depth * self.depth) }, ..self }
+    }
+}
+
+/// An element type of matrices.
+pub(super) trait Number: Pod {
+    /// Addition, wrapping for integers.
+    fn plus(self, other: Self) -> Self;
+
+    /// Computes a tile.
+    ///
+    /// # Safety
+    /// A and B must be valid for reads, and C for writes, wherever the tile reaches.
+    unsafe fn multiply(tile: &Tile<Self>);
+}
+
+macro_rules! integer {
+    ($($t:ty),*) => {$(
+        impl Number for $t {
+            fn plus(self, other: $t) -> $t {
+                self.wrapping_add(other)
+            }
+
+            unsafe fn multiply(tile: &Tile<$t>) {
+                for i in 0..tile.m {
+                    for j in 0..tile.n {
+                        let mut sum: $t = 0;
+                        for p in 0..tile.k {
+                            // SAFETY: row, column and depth are inside the tile.
+                            let (a, b) = unsafe { (*tile.a.from(i, p).at, *tile.b.from(j, p).at) };
+                            sum = sum.wrapping_add(a.wrapping_mul(b));
+                        }
+                        // SAFETY: row and column are inside the tile.
+                        unsafe { *tile.c.add(i * tile.row + j) = sum };
+                    }
+                }
+            }
+        }
+    )*};
+}
+integer!(u8, i32, i64);
+
+macro_rules! float {
+    ($($t:ty),*) => {$(
+        impl Number for $t {
+            fn plus(self, other: $t) -> $t {
+                self + other
+            }
+
+            unsafe fn multiply(tile: &Tile<$t>) {
+                // SAFETY: passed on to the caller.
+                unsafe { multiply_floats(tile, 1.0) }
+            }
+        }
+    )*};
+}
+float!(f32, f64);
+
+thread_local! {
+    /// Packed panels, and transposed tiles of C.
+    static SCRATCH: RefCell<[Arena; 2]> = const { RefCell::new([Arena::new(), Arena::new()]) };
+}
+
+/// # Safety
+/// As for [`Number::multiply`].
+unsafe fn multiply_floats<T: Pod>(tile: &Tile<T>, one: T) {
+    let &Tile { m, n, k, a, b, c, row, layout } = tile;
+    if m == 0 || n == 0 {
+        return;
+    }
+    SCRATCH.with_borrow_mut(|[panels, swapped]| {
+        let panel = panels.ensure(if layout.packed { PANEL * DEPTH * size_of::<T>() } else { 0 });
+        // SAFETY: the sides are valid for the tile, as is C; `swapped` is long enough for all of C's tile.
+        unsafe {
+            if layout.transposed {
+                let swapped = swapped.ensure(m * n * size_of::<T>()).cast::<T>();
+                let product = Product { vectors: m, others: n, k, v: a, o: b, c: swapped, row: m };
+                product.run(layout.packed.then_some(panel.cast()), one);
+                transpose(swapped, m, c, row, m, n);
+            } else {
+                let product = Product { vectors: n, others: m, k, v: b, o: a, c, row };
+                product.run(layout.packed.then_some(panel.cast()), one);
+            }
+        }
+    });
+}
+
+/// C\[other\]\[vector\] = Σₖ v\[k\]\[vector\] · o\[k\]\[other\].
+#[derive(Clone, Copy)]
+struct Product<T> {
+    vectors: usize,
+    others: usize,
+    k: usize,
+    v: Side<T>,
+    o: Side<T>,
+    c: *mut T,
+    row: usize,
+}
+
+impl<T: Pod> Product<T> {
+    /// # Safety
+    /// The sides and C must be valid for the product, and the panel, if there is one, for [`PANEL`] ×
+    /// [`DEPTH`] elements.
+    unsafe fn run(&self, panel: Option<*mut T>, one: T) {
+        let width = if panel.is_some() { PANEL } else { self.vectors };
+        let height = if panel.is_some() || self.others <= 2 * ROWS { ROWS } else { self.others };
+        // At least once, so that a depth of 0 clears C.
+        for depth in (0..self.k.max(1)).step_by(DEPTH) {
+            let k = DEPTH.min(self.k - depth);
+            for vector in (0..self.vectors).step_by(width) {
+                let vectors = width.min(self.vectors - vector);
+                // SAFETY: depth and vector are inside the sides and C.
+                let (mut v, c) = unsafe { (self.v.from(vector, depth), self.c.add(vector)) };
+                if let Some(panel) = panel {
+                    // SAFETY: at most PANEL × DEPTH elements, each of them inside the side.
+                    unsafe { transpose(v.at, v.stride, panel, PANEL, k, vectors) };
+                    v = Side { at: panel, stride: 1, depth: PANEL };
+                }
+                for other in (0..self.others).step_by(height) {
+                    let others = height.min(self.others - other);
+                    // SAFETY: other is inside the side and C.
+                    let (o, c) = unsafe { (self.o.from(other, depth), c.add(other * self.row)) };
+                    let part = Product { vectors, others, k, v, o, c, row: self.row };
+                    // SAFETY: a part of this product.
+                    unsafe { part.call(depth > 0, one) };
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// The sides and C must be valid for the product.
+    unsafe fn call(&self, accumulate: bool, one: T) {
+        let step = |stride: usize| stride as isize;
+        // SAFETY: passed on to the caller. In the kernel's terms C is column-major, `vectors` rows high.
+        unsafe {
+            gemm::gemm(
+                self.vectors,
+                self.others,
+                self.k,
+                self.c,
+                step(self.row),
+                1,
+                accumulate,
+                self.v.at,
+                step(self.v.depth),
+                step(self.v.stride),
+                self.o.at,
+                step(self.o.stride),
+                step(self.o.depth),
+                one,
+                one,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+    }
+}

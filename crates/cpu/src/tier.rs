@@ -1,0 +1,142 @@
+//! Which vector instructions kernels use: the best that the processor has, or fewer where asked for.
+//!
+//! A kernel is written once, as a function that is inlined into one caller per tier; the compiler vectorises
+//! it anew for each. Nothing is contracted or reordered on the way, so that element-wise results have the
+//! same bits on every tier.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A set of vector instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// What every processor of the architecture has: SSE2 on x86-64, NEON on AArch64.
+    Baseline,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+impl Tier {
+    /// Every tier, narrowest first.
+    pub const ALL: [Tier; 3] = [Tier::Baseline, Tier::Avx2, Tier::Avx512];
+
+    /// The name, as the environment variable `GRADUS_TIER` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tier::Baseline => "baseline",
+            Tier::Avx2 => "avx2",
+            Tier::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor can run it.
+    pub fn is_supported(self) -> bool {
+        self <= best()
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The tier in use, as a position in [`Tier::ALL`]; [`UNSET`] before the first look.
+static CURRENT: AtomicU8 = AtomicU8::new(UNSET);
+const UNSET: u8 = u8::MAX;
+
+/// The tier that kernels run on: what [`set_tier`] said last, else what `GRADUS_TIER` says, else the best that
+/// the processor has.
+pub fn tier() -> Tier {
+    match Tier::ALL.get(usize::from(CURRENT.load(Ordering::Relaxed))) {
+        Some(&tier) => tier,
+        None => set_tier(requested()),
+    }
+}
+
+/// Makes kernels run on a tier, or on the best supported one below it, and returns which.
+pub fn set_tier(tier: Tier) -> Tier {
+    let tier = tier.min(best());
+    CURRENT.store(tier as u8, Ordering::Relaxed);
+    tier
+}
+
+/// What the environment asks for. A name that is none of a tier's is reported once and ignored.
+fn requested() -> Tier {
+    let Ok(name) = std::env::var("GRADUS_TIER") else { return Tier::Avx512 };
+    let known = Tier::ALL.into_iter().find(|tier| tier.name() == name);
+    known.unwrap_or_else(|| {
+        eprintln!("gradus: GRADUS_TIER={name} is none of baseline, avx2, avx512; using {}", best());
+        Tier::Avx512
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best() -> Tier {
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    match (avx512, avx2) {
+        (true, true) => Tier::Avx512,
+        (false, true) => Tier::Avx2,
+        (_, false) => Tier::Baseline,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best() -> Tier {
+    Tier::Baseline
+}
+
+/// A piece of work to be compiled once per tier. `run`, and what it calls in its loops, must be
+/// `#[inline(always)]`: code that is not inlined keeps the baseline's instructions.
+pub(crate) trait Vectorized {
+    /// Does it.
+    fn run(self);
+}
+
+/// Runs a piece of work on the current tier.
+pub(crate) fn vectorize(work: impl Vectorized) {
+    match tier() {
+        Tier::Baseline => work.run(),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `set_tier` lets a tier pass only if the processor has its instructions.
+        Tier::Avx2 => unsafe { avx2(work) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::Avx512 => unsafe { avx512(work) },
+        #[cfg(not(target_arch = "x86_64"))]
+        Tier::Avx2 | Tier::Avx512 => unreachable!("not supported by this architecture"),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(work: impl Vectorized) {
+    work.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn avx512(work: impl Vectorized) {
+    work.run();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_above_the_processor_is_lowered() {
+        let before = tier();
+        for tier in Tier::ALL {
+            assert_eq!(set_tier(tier), tier.min(best()));
+            assert!(super::tier().is_supported());
+        }
+        set_tier(before);
+    }
+}

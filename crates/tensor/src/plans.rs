@@ -1,0 +1,165 @@
+//! The plan cache: compiled plans by what they compute.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::panic::Location;
+use std::sync::Arc;
+
+use gradus_cpu::Executable;
+use gradus_cpu::buffer::Buffer;
+use gradus_ir::graph::Graph;
+use gradus_ir::ops::CheckFailure;
+use gradus_ir::schedule::{self, Donation};
+use gradus_ir::{Array, Scalar, interpret};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use crate::device::{Device, Storage};
+
+/// How many plans are kept; the one unused for longest goes first.
+const CAPACITY: usize = 64;
+/// A line whose computation is compiled this often in a row is named in a warning.
+const SUSPICIOUS: u32 = 16;
+
+/// What decides which plan runs. Scalars in the code are not part of it.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Key {
+    pub graph: Graph,
+    pub donations: Vec<Donation>,
+    pub device: Device,
+}
+
+/// A compiled computation.
+pub(crate) enum Program {
+    Cpu(Executable),
+    Reference(Graph),
+}
+
+#[derive(Default)]
+pub(crate) struct PlanCache {
+    plans: FxHashMap<u64, Vec<Entry>>,
+    len: usize,
+    clock: u64,
+    /// Compilations in a row, by the line that asked.
+    streaks: HashMap<&'static Location<'static>, u32>,
+}
+
+struct Entry {
+    key: Key,
+    program: Arc<Program>,
+    used: u64,
+}
+
+/// A plan from the cache.
+pub(crate) struct Found {
+    pub program: Arc<Program>,
+    /// Whether it had to be compiled.
+    pub compiled: bool,
+}
+
+impl PlanCache {
+    /// The plan for a key, compiled if it is new. Takes the key's contents only then.
+    pub(crate) fn find(&mut self, key: &mut Key, location: &'static Location<'static>) -> Found {
+        self.clock += 1;
+        let hash = FxBuildHasher.hash_one(&*key);
+        if let Some(entry) =
+            self.plans.get_mut(&hash).and_then(|list| list.iter_mut().find(|e| e.key == *key))
+        {
+            entry.used = self.clock;
+            self.streaks.remove(location);
+            return Found { program: entry.program.clone(), compiled: false };
+        }
+        self.note_miss(location);
+        if self.len == CAPACITY {
+            self.evict();
+        }
+        let key = std::mem::take(key);
+        let program = Arc::new(Program::compile(&key));
+        let entry = Entry { key, program: program.clone(), used: self.clock };
+        self.plans.entry(hash).or_default().push(entry);
+        self.len += 1;
+        Found { program, compiled: true }
+    }
+
+    /// Forgets every plan.
+    pub(crate) fn clear(&mut self) {
+        *self = PlanCache::default();
+    }
+
+    fn evict(&mut self) {
+        let entries =
+            self.plans.iter().flat_map(|(hash, list)| list.iter().map(|e| (e.used, *hash)));
+        let Some((used, hash)) = entries.min() else { return };
+        if let Some(list) = self.plans.get_mut(&hash) {
+            list.retain(|e| e.used != used);
+            if list.is_empty() {
+                self.plans.remove(&hash);
+            }
+            self.len -= 1;
+        }
+    }
+
+    fn note_miss(&mut self, location: &'static Location<'static>) {
+        let streak = self.streaks.entry(location).or_default();
+        *streak += 1;
+        if *streak == SUSPICIOUS {
+            eprintln!(
+                "gradus: warning: what is evaluated at {location} has been compiled {SUSPICIOUS} times in a row: \
+                 its shapes or its structure change every time. Pad to a few fixed shapes, or keep sizes that \
+                 change out of slices and reshapes."
+            );
+        }
+    }
+}
+
+impl Program {
+    fn compile(key: &Key) -> Program {
+        match key.device {
+            Device::Cpu => {
+                let plan = schedule::compile(&key.graph, &key.donations, gradus_cpu::has_kernel);
+                Program::Cpu(Executable::new(plan))
+            }
+            Device::Reference => Program::Reference(key.graph.clone()),
+        }
+    }
+
+    /// Runs it. Buffers that it overwrites must have no other owner; after a failed check they are unchanged.
+    pub(crate) fn run(
+        &self,
+        inputs: &mut Vec<Storage>,
+        slots: &[Scalar],
+    ) -> Result<Vec<Storage>, CheckFailure> {
+        match self {
+            Program::Cpu(executable) => {
+                let mut buffers: Vec<Arc<Buffer>> = inputs
+                    .drain(..)
+                    .map(|s| match s {
+                        Storage::Cpu(b) => b,
+                        Storage::Reference(_) => unreachable!("plans have one device"),
+                    })
+                    .collect();
+                let outputs = executable.run(&mut buffers, slots);
+                inputs.extend(buffers.into_iter().map(Storage::Cpu));
+                Ok(outputs?.into_iter().map(Storage::Cpu).collect())
+            }
+            Program::Reference(graph) => {
+                let arrays: Vec<Array> = inputs
+                    .iter()
+                    .map(|s| match s {
+                        Storage::Reference(a) => (**a).clone(),
+                        Storage::Cpu(_) => unreachable!("plans have one device"),
+                    })
+                    .collect();
+                let outputs = interpret(graph, &arrays, slots)?;
+                Ok(outputs.into_iter().map(|a| Storage::Reference(Arc::new(a))).collect())
+            }
+        }
+    }
+
+    /// The plan as a table.
+    pub(crate) fn explain(&self) -> String {
+        match self {
+            Program::Cpu(executable) => executable.plan().to_string(),
+            Program::Reference(graph) => format!("interpreted node by node:\n{graph}"),
+        }
+    }
+}

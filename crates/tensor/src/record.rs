@@ -1,0 +1,243 @@
+//! Recording: what a thread has asked for and not yet computed.
+//!
+//! Each thread knows its pending nodes weakly. The ones that still have a handle when an evaluation starts are
+//! its roots. Checks are known strongly: they must run even if nobody uses what they pass through.
+
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use gradus_ir::ops::Op;
+use gradus_ir::{Scalar, Type};
+use smallvec::SmallVec;
+
+use crate::device::Device;
+use crate::engine;
+use crate::error::{self, Error, ErrorKind};
+use crate::node::{History, NewNode, Node, Operand, Operands, State};
+use crate::tensor::Tensor;
+use crate::variable::VariableCell;
+
+/// As many pending nodes as this are evaluated even if nobody asked.
+const MAX_PENDING: usize = 4096;
+/// So are pending nodes that hold on to this many bytes of leaves.
+const MAX_PINNED: usize = 256 << 20;
+
+/// A thread's pending work.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub nodes: Vec<Weak<Node>>,
+    pub checks: Vec<Arc<Node>>,
+    /// Variables with a pending write.
+    pub variables: Vec<Weak<VariableCell>>,
+    pending: usize,
+    pinned: usize,
+    /// Names the interval between two flushes.
+    interval: u64,
+}
+
+static INTERVAL: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static RECORDER: RefCell<Recorder> = RefCell::new(Recorder {
+        interval: INTERVAL.fetch_add(1, Ordering::Relaxed),
+        ..Recorder::default()
+    });
+    static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// The thread's pending work, taken for evaluation.
+pub(crate) fn take() -> Recorder {
+    RECORDER.with_borrow_mut(|r| {
+        let fresh =
+            Recorder { interval: INTERVAL.fetch_add(1, Ordering::Relaxed), ..Recorder::default() };
+        std::mem::replace(r, fresh)
+    })
+}
+
+/// What the thread's pending work is, without taking it.
+pub(crate) fn snapshot() -> Recorder {
+    RECORDER.with_borrow(|r| Recorder {
+        nodes: r.nodes.clone(),
+        checks: r.checks.clone(),
+        ..Recorder::default()
+    })
+}
+
+/// Puts a pending node with a handle under the thread's care.
+pub(crate) fn watch(node: &Arc<Node>) {
+    RECORDER.with_borrow_mut(|r| r.nodes.push(Arc::downgrade(node)));
+}
+
+/// Puts a pending write under the thread's care.
+pub(crate) fn watch_variable(variable: &Arc<VariableCell>) {
+    RECORDER.with_borrow_mut(|r| r.variables.push(Arc::downgrade(variable)));
+}
+
+/// Drops every pending write of this thread: what an evaluation that fails does.
+pub(crate) fn discard_writes() {
+    for variable in RECORDER.with_borrow_mut(|r| std::mem::take(&mut r.variables)) {
+        if let Some(variable) = variable.upgrade() {
+            variable.discard();
+        }
+    }
+}
+
+/// Whether operations now record gradients.
+pub fn is_grad_enabled() -> bool {
+    GRAD_ENABLED.get()
+}
+
+/// Runs `f` without recording gradients: what it computes needs no history, so memory is freed at once. Use it
+/// for evaluation and for updates by hand.
+///
+/// ```
+/// use gradus_tensor::{DType, Tensor, no_grad};
+/// let w = Tensor::ones([2], DType::F32).requires_grad_();
+/// let y = no_grad(|| &w * 3.0);
+/// assert!(!y.requires_grad());
+/// ```
+pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
+    with_grad(false, f)
+}
+
+pub(crate) fn with_grad<R>(enabled: bool, f: impl FnOnce() -> R) -> R {
+    /// Restores the mode also when `f` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            GRAD_ENABLED.set(self.0);
+        }
+    }
+    let _restore = Restore(GRAD_ENABLED.replace(enabled));
+    f()
+}
+
+/// Records an op on operands whose types fit it, or a failed tensor that says why they do not.
+#[track_caller]
+pub(crate) fn record(op: impl Into<Op>, operands: Operands) -> Tensor {
+    let location = Location::caller();
+    let op = op.into();
+    if let Some(error) = first_failure(&operands) {
+        return Tensor::failed(error, location);
+    }
+    let ty = {
+        let scalars: SmallVec<[Type; 3]> = operands.iter().map(scalar_type).collect();
+        let types: SmallVec<[&Type; 3]> = operands
+            .iter()
+            .zip(&scalars)
+            .map(|(o, scalar)| if let Operand::Node(n) = o { &n.ty } else { scalar })
+            .collect();
+        match op.infer(&types) {
+            Ok(ty) => ty,
+            Err(message) => return fail(ErrorKind::Shape, message, location),
+        }
+    };
+    let mut device = None;
+    for operand in &operands {
+        if let Operand::Node(n) = operand {
+            if device.is_some_and(|d| d != n.device) {
+                let message = format!(
+                    "{}: tensors on different devices, {} and {}; move one with `.to(device)`",
+                    op.name(),
+                    device.unwrap_or_default(),
+                    n.device
+                );
+                return fail(ErrorKind::Device, message, location);
+            }
+            device = Some(n.device);
+        }
+    }
+    flush_if_full(location);
+    record_as(op, operands, ty, device.unwrap_or_default(), location)
+}
+
+/// Records an op without operands on a device, such as random numbers.
+#[track_caller]
+pub(crate) fn record_source(op: impl Into<Op>, operands: Operands, device: Device) -> Tensor {
+    let location = Location::caller();
+    let op = op.into();
+    let scalars: SmallVec<[Type; 3]> = operands.iter().map(scalar_type).collect();
+    match op.infer(&scalars.iter().collect::<SmallVec<[&Type; 3]>>()) {
+        Ok(ty) => record_as(op, operands, ty, device, location),
+        Err(message) => fail(ErrorKind::Shape, message, location),
+    }
+}
+
+fn record_as(
+    op: Op,
+    operands: Operands,
+    ty: Type,
+    device: Device,
+    location: &'static Location<'static>,
+) -> Tensor {
+    let is_check = op.is_effect();
+    let node = pending_node(op, operands, ty, device, location);
+    if is_check {
+        RECORDER.with_borrow_mut(|r| r.checks.push(node.clone()));
+    }
+    Tensor::from_node(node)
+}
+
+/// A pending node that nobody watches yet.
+pub(crate) fn pending_node(
+    op: Op,
+    operands: Operands,
+    ty: Type,
+    device: Device,
+    location: &'static Location<'static>,
+) -> Arc<Node> {
+    let mut requires_grad = false;
+    RECORDER.with_borrow_mut(|r| {
+        r.pending += 1;
+        for operand in &operands {
+            if let Operand::Node(n) = operand {
+                requires_grad |= n.requires_grad;
+                if n.is_ready() && n.pinned.swap(r.interval, Ordering::Relaxed) != r.interval {
+                    r.pinned += n.ty.bytes();
+                }
+            }
+        }
+    });
+    requires_grad &= ty.dtype.is_float() && is_grad_enabled();
+    let state = State::Pending(History { op, operands });
+    Node::new(NewNode { ty, device, requires_grad, location, grad: None, state })
+}
+
+/// A failed tensor whose error also waits for the thread's next evaluation.
+pub(crate) fn fail(
+    kind: ErrorKind,
+    message: impl Into<String>,
+    location: &'static Location<'static>,
+) -> Tensor {
+    let error = Error::located(kind, message, location);
+    error::leave(&error);
+    Tensor::failed(error, location)
+}
+
+/// A number as an operand of a tensor of dtype `dtype`.
+pub(crate) fn slot(value: impl Into<Scalar>, dtype: gradus_ir::DType) -> Operand {
+    Operand::Slot(value.into(), dtype)
+}
+
+fn flush_if_full(location: &'static Location<'static>) {
+    let full = RECORDER.with_borrow(|r| r.pending >= MAX_PENDING || r.pinned >= MAX_PINNED);
+    if full && let Err(error) = engine::evaluate_pending(&[], location) {
+        error::leave(&error);
+    }
+}
+
+fn first_failure(operands: &Operands) -> Option<Error> {
+    operands.iter().find_map(|o| match o {
+        Operand::Node(n) => n.failed.clone(),
+        _ => None,
+    })
+}
+
+fn scalar_type(operand: &Operand) -> Type {
+    match operand {
+        Operand::Slot(_, dtype) | Operand::Const(_, dtype) => Type::new([], *dtype),
+        Operand::Node(_) => Type::new([], gradus_ir::DType::Bool),
+    }
+}

@@ -1,0 +1,249 @@
+//! Variables: cells whose pending write commits with the plan that computes it.
+//!
+//! Parameters, optimizer state and module buffers live in variables. A write is recorded like any op and takes
+//! effect when its evaluation succeeds, all writes of one evaluation together; if a check of that evaluation
+//! fails, every variable keeps the value it had, to the bit. When nobody else holds the old value, its buffer is
+//! overwritten in place.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gradus_ir::{DType, Shape};
+
+use crate::autograd::GradCell;
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::State;
+use crate::record;
+use crate::tensor::Tensor;
+
+/// A shared cell that holds a tensor.
+#[derive(Clone)]
+pub struct Variable(Arc<VariableCell>);
+
+/// A variable that is trained: its value requires grad.
+#[derive(Clone)]
+pub struct Parameter {
+    variable: Variable,
+    grad: Arc<GradCell>,
+}
+
+pub(crate) struct VariableCell {
+    contents: Mutex<Contents>,
+    /// Where the value, as a leaf, collects its gradient.
+    grad: Option<Arc<GradCell>>,
+    name: Mutex<String>,
+}
+
+/// What a variable holds.
+pub(crate) struct Contents {
+    pub committed: Tensor,
+    pub pending: Option<Tensor>,
+}
+
+impl Variable {
+    /// A variable with an initial value.
+    pub fn new(value: Tensor) -> Variable {
+        Variable::with_grad(value.detach(), None)
+    }
+
+    fn with_grad(value: Tensor, grad: Option<Arc<GradCell>>) -> Variable {
+        let contents = Mutex::new(Contents { committed: value, pending: None });
+        Variable(Arc::new(VariableCell { contents, grad, name: Mutex::default() }))
+    }
+
+    /// The value: the pending one if there is a pending write.
+    pub fn get(&self) -> Tensor {
+        let mut contents = self.0.lock();
+        contents.settle(self.0.grad.as_ref());
+        contents.pending.as_ref().unwrap_or(&contents.committed).clone()
+    }
+
+    /// Writes a value of the same shape and dtype. The write takes effect with the evaluation that computes it.
+    #[track_caller]
+    pub fn set(&self, value: &Tensor) {
+        let location = Location::caller();
+        let new = value.detach();
+        let mut contents = self.0.lock();
+        contents.settle(self.0.grad.as_ref());
+        if new.node().failed.is_some() {
+            // The error waits in the thread's slot; the value stays.
+            return;
+        }
+        let (was, is) = (&contents.committed.node().ty, &new.node().ty);
+        if was != is {
+            let name = self.name();
+            let what = if name.is_empty() { "a variable".to_owned() } else { format!("`{name}`") };
+            let message = format!("set: {what} holds {was}; a value of {is} cannot replace it");
+            let _ = record::fail(ErrorKind::Shape, message, location);
+            return;
+        }
+        contents.pending = Some(new);
+        contents.settle(self.0.grad.as_ref());
+        if contents.pending.is_some() {
+            record::watch_variable(&self.0);
+        }
+    }
+
+    /// The name it has in its module, such as `fc1.weight`; empty until the module has been asked for its
+    /// parameters by name.
+    pub fn name(&self) -> String {
+        self.0.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives it a name.
+    pub fn set_name(&self, name: impl Into<String>) {
+        *self.0.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+    }
+
+    /// Whether both are the same cell.
+    pub fn is_same(&self, other: &Variable) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Moves the value to a device.
+    pub fn to(&self, device: Device) -> Result<()> {
+        let value = self.get();
+        value.eval()?;
+        let moved = value.detach().to(device);
+        if let Some(error) = moved.error() {
+            return Err(error);
+        }
+        let mut contents = self.0.lock();
+        contents.pending = None;
+        contents.committed = as_leaf(&moved, self.0.grad.as_ref()).unwrap_or(moved);
+        Ok(())
+    }
+}
+
+impl Parameter {
+    /// A parameter with an initial value, which is evaluated.
+    ///
+    /// # Errors
+    /// If the value has failed or holds no floats, the parameter's value is a failed tensor.
+    #[track_caller]
+    pub fn new(value: Tensor) -> Parameter {
+        let leaf = value.detach().requires_grad_();
+        let grad = leaf.node().grad.clone().unwrap_or_default();
+        Parameter { variable: Variable::with_grad(leaf, Some(grad.clone())), grad }
+    }
+
+    /// The value, a leaf that requires grad. A pending write is evaluated first.
+    #[track_caller]
+    pub fn value(&self) -> Tensor {
+        let value = self.variable.get();
+        if value.is_evaluated() || value.node().failed.is_some() {
+            return value;
+        }
+        if let Err(error) = value.eval() {
+            return Tensor::from_error(error);
+        }
+        self.variable.get()
+    }
+
+    /// Writes a value, as [`Variable::set`].
+    #[track_caller]
+    pub fn set(&self, value: &Tensor) {
+        self.variable.set(value);
+    }
+
+    /// The variable that holds the value.
+    pub fn variable(&self) -> &Variable {
+        &self.variable
+    }
+
+    /// The gradient collected so far.
+    pub fn grad(&self) -> Option<Tensor> {
+        self.grad.get()
+    }
+
+    /// Replaces the gradient, as clipping does.
+    pub fn set_grad(&self, grad: Tensor) {
+        self.grad.replace(grad);
+    }
+
+    /// Forgets the gradient.
+    pub fn zero_grad(&self) {
+        self.grad.clear();
+    }
+
+    /// The gradient for an optimizer's step, which from now on counts as used.
+    ///
+    /// # Errors
+    /// If an earlier step has used it and it has received more since.
+    pub fn take_grad_for_step(&self) -> Result<Option<Tensor>> {
+        self.grad.take_for_step().map_err(|()| {
+            let name = self.name();
+            let whose = if name.is_empty() { "a parameter".to_owned() } else { format!("`{name}`") };
+            Error::new(
+                ErrorKind::Autograd,
+                format!(
+                    "step: the gradient of {whose} was used by an earlier step and has received more since; \
+                     call `zero_grad()` before each backward pass, or after each step"
+                ),
+            )
+        })
+    }
+
+    /// The shape of the value.
+    pub fn shape(&self) -> Shape {
+        self.variable.0.lock().committed.shape().clone()
+    }
+
+    /// The dtype of the value.
+    pub fn dtype(&self) -> DType {
+        self.variable.0.lock().committed.dtype()
+    }
+
+    /// The name it has in its module; see [`Variable::name`].
+    pub fn name(&self) -> String {
+        self.variable.name()
+    }
+}
+
+impl VariableCell {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn discard(&self) {
+        self.lock().pending = None;
+    }
+
+    pub(crate) fn grad(&self) -> Option<&Arc<GradCell>> {
+        self.grad.as_ref()
+    }
+}
+
+impl Contents {
+    /// Commits a pending write that has been computed; drops one that failed.
+    pub(crate) fn settle(&mut self, grad: Option<&Arc<GradCell>>) {
+        let Some(pending) = &self.pending else { return };
+        if let Some(leaf) = as_leaf(pending, grad) {
+            self.committed = leaf;
+            self.pending = None;
+        } else if matches!(*pending.node().state(), State::Failed(_)) {
+            self.pending = None;
+        }
+    }
+}
+
+/// An evaluated tensor as a leaf that collects into `grad`.
+fn as_leaf(value: &Tensor, grad: Option<&Arc<GradCell>>) -> Option<Tensor> {
+    let storage = value.node().storage()?;
+    let node = value.node();
+    Some(Tensor::leaf(storage, node.ty.clone(), node.device, grad.cloned(), node.location))
+}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Variable({:?}, {:?})", self.name(), self.0.lock().committed)
+    }
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parameter({:?}, {:?})", self.name(), self.variable.0.lock().committed)
+    }
+}
