@@ -43,24 +43,16 @@ impl Memory<'_> {
         self.values[value.index()].0.cast()
     }
 
-    /// The element at index 0 of a view.
-    ///
-    /// # Safety
-    /// The value must live as long as the pointer is used.
+    /// The element at index 0 of a view, if it has elements.
     #[inline(always)]
-    pub unsafe fn view<T>(&self, view: &View) -> *const T {
-        // SAFETY: a view lies inside its value, or is empty with an offset of at most the value's length.
-        unsafe { self.at::<T>(view.value).add(view.offset) }
+    pub fn view<T>(&self, view: &View) -> *const T {
+        self.at::<T>(view.value).wrapping_add(view.offset)
     }
 
     /// The place that [`Scratch::reserve`] gave out.
-    ///
-    /// # Safety
-    /// As for [`Memory::view`].
     #[inline(always)]
-    pub unsafe fn scratch<T>(&self, offset: usize) -> *mut T {
-        // SAFETY: the offset was reserved, so it lies inside the scratch memory.
-        unsafe { self.scratch.add(offset).cast() }
+    pub fn scratch<T>(&self, offset: usize) -> *mut T {
+        self.scratch.wrapping_add(offset).cast()
     }
 
     /// Counts an arrival at a counter and says whether it was the last of `expected`. What the others wrote

@@ -83,7 +83,11 @@ pub(super) fn plan(gemm: Gemm) -> GemmPlan {
         (Split::at_most(v, unit, TILE), Split::at_most(o, 16, TILE))
     };
     // Packing is repeated by all tiles that share vectors: keep those apart, and each long the other way.
-    let (vector_floor, other_floor) = if layout.packed { (32, 192) } else { (128, 64) };
+    // A deep other side that is not contiguous along k must be packed, which the kernel does for more
+    // than 128 vectors only.
+    let strided = if layout.transposed { b.row } else { a.col } != 1 && k > 128;
+    let (vector_floor, other_floor) =
+        if layout.packed { (32, 192) } else { (if strided { 192 } else { 128 }, 64) };
     let wanted = tasks.div_ceil(batch.len().max(1));
     while !dots && vectors.pieces * others.pieces < wanted {
         if !vectors.refine(vector_floor) && !others.refine(other_floor) {

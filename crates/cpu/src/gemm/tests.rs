@@ -31,14 +31,12 @@ fn numbers(len: usize, seed: i64) -> impl Iterator<Item = i64> {
 }
 
 trait Sample: Number + PartialEq + std::fmt::Debug {
-    const DTYPE: DType;
     fn sample(x: i64) -> Self;
     fn times(self, other: Self) -> Self;
 }
 macro_rules! sample {
-    ($($t:ty, $dtype:ident, $times:expr;)*) => {$(
+    ($($t:ty, $times:expr;)*) => {$(
         impl Sample for $t {
-            const DTYPE: DType = DType::$dtype;
             fn sample(x: i64) -> $t { x as $t }
             fn times(self, other: $t) -> $t { let f: fn($t, $t) -> $t = $times; f(self, other) }
         }
@@ -46,11 +44,11 @@ macro_rules! sample {
 }
 // The samples are small integers, so that sums of floats are exact, in whatever order.
 sample! {
-    f32, F32, |x, y| x * y;
-    f64, F64, |x, y| x * y;
-    u8, U8, |x, y| x.wrapping_mul(y);
-    i32, I32, |x, y| x.wrapping_mul(y);
-    i64, I64, |x, y| x.wrapping_mul(y);
+    f32, |x, y| x * y;
+    f64, |x, y| x * y;
+    u8, |x, y| x.wrapping_mul(y);
+    i32, |x, y| x.wrapping_mul(y);
+    i64, |x, y| x.wrapping_mul(y);
 }
 
 /// The result of a plan on a number of threads; C and the workspace start as garbage.
