@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-use gradus_tensor::{Error, ErrorKind, Result};
+use gradus_tensor::{Error, ErrorKind, Result, mark_step};
 
 use crate::order::Order;
 use crate::{Collate, Dataset};
@@ -212,6 +212,8 @@ impl<D: Dataset> Iterator for Batches<D> {
     type Item = Result<Batch<D>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        // The work on the batch before is complete; a loop that only counts must not pile it up.
+        mark_step();
         match self.failure.take() {
             Some(error) => Some(Err(error)),
             None => self.shared.next(),

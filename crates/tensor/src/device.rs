@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use gradus_cpu::buffer::Buffer;
-use gradus_ir::{Array, DType, Element, Shape, Type, bf16, f16};
+use gradus_ir::{Array, DType, Element, Scalar, Shape, Type, bf16, f16};
 
 use crate::{Error, ErrorKind};
 
@@ -66,6 +66,15 @@ impl Storage {
             }
             Device::Reference => {
                 Storage::Reference(Arc::new(Array::from_slice(shape.clone(), data)))
+            }
+        }
+    }
+
+    pub(crate) fn zeroed(ty: &Type, device: Device) -> Storage {
+        match device {
+            Device::Cpu => Storage::Cpu(Arc::new(Buffer::zeroed(ty.bytes()))),
+            Device::Reference => {
+                Storage::Reference(Arc::new(Array::full(ty.clone(), Scalar::I64(0))))
             }
         }
     }

@@ -19,10 +19,12 @@ use crate::node::{History, NewNode, Node, Operand, Operands, State};
 use crate::tensor::Tensor;
 use crate::variable::VariableCell;
 
-/// As many pending nodes as this are evaluated even if nobody asked.
+/// As many pending nodes as this are evaluated even if nobody asked…
 const MAX_PENDING: usize = 4096;
-/// So are pending nodes that hold on to this many bytes of leaves.
+/// …and so are pending nodes that hold on to this many bytes of leaves.
 const MAX_PINNED: usize = 256 << 20;
+/// At the end of a batch, fewer nodes than this may wait for the next batch's.
+const WORTH_A_PLAN: usize = 64;
 
 /// A thread's pending work.
 #[derive(Default)]
@@ -33,6 +35,9 @@ pub(crate) struct Recorder {
     pub variables: Vec<Weak<VariableCell>>,
     pending: usize,
     pinned: usize,
+    /// The line of the first op since the last evaluation. A full recorder is evaluated when a loop comes round
+    /// to this line, so that every round gives the same plan.
+    first: Option<&'static Location<'static>>,
     /// Names the interval between two flushes.
     interval: u64,
 }
@@ -222,8 +227,31 @@ pub(crate) fn slot(value: impl Into<Scalar>, dtype: gradus_ir::DType) -> Operand
 }
 
 fn flush_if_full(location: &'static Location<'static>) {
-    let full = RECORDER.with_borrow(|r| r.pending >= MAX_PENDING || r.pinned >= MAX_PINNED);
-    if full && let Err(error) = engine::evaluate_pending(&[], location) {
+    let full = RECORDER.with_borrow_mut(|r| {
+        let first = *r.first.get_or_insert(location);
+        let filled = (r.pending / MAX_PENDING).max(r.pinned / MAX_PINNED);
+        // Without a loop that comes round, twice the limit is the end.
+        filled >= 2 || (filled == 1 && std::ptr::eq(first, location))
+    });
+    if full {
+        flush(location);
+        RECORDER.with_borrow_mut(|r| r.first = Some(location));
+    }
+}
+
+/// Says that a unit of work, such as a batch, is complete. What is pending is evaluated if it is worth a plan, so
+/// that a loop which never asks for a value (counting correct predictions, say) runs batch by batch rather than
+/// all at once at its end. The data loader calls this for every batch; loops without it may call it
+/// themselves. An error waits for the next evaluation.
+#[track_caller]
+pub fn mark_step() {
+    if RECORDER.with_borrow(|r| r.pending >= WORTH_A_PLAN) {
+        flush(Location::caller());
+    }
+}
+
+fn flush(location: &'static Location<'static>) {
+    if let Err(error) = engine::evaluate_pending(&[], location) {
         error::leave(&error);
     }
 }

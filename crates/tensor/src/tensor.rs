@@ -71,6 +71,12 @@ impl Tensor {
         Tensor::handle(Node::new(NewNode { ty, device, requires_grad, location, grad, state }))
     }
 
+    /// A leaf of zeros, made without recording.
+    #[track_caller]
+    pub(crate) fn zeroed(ty: &Type, device: Device) -> Tensor {
+        Tensor::leaf(Storage::zeroed(ty, device), ty.clone(), device, None, Location::caller())
+    }
+
     pub(crate) fn failed(error: Error, location: &'static Location<'static>) -> Tensor {
         Tensor::handle(Node::failed(error, location))
     }

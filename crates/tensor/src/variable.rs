@@ -43,9 +43,25 @@ pub(crate) struct Contents {
 }
 
 impl Variable {
-    /// A variable with an initial value.
+    /// A variable with an initial value, which is evaluated: a step's plan should not contain how its state came
+    /// about.
+    #[track_caller]
     pub fn new(value: Tensor) -> Variable {
-        Variable::with_grad(value.detach(), None)
+        let value = value.detach();
+        match value.eval() {
+            Ok(()) => Variable::with_grad(value, None),
+            Err(error) => Variable::with_grad(Tensor::from_error(error), None),
+        }
+    }
+
+    /// A variable that starts with zeros like `value`: the state of an optimizer.
+    #[track_caller]
+    pub fn zeros_like(value: &Tensor) -> Variable {
+        let node = value.node();
+        match &node.failed {
+            Some(error) => Variable::with_grad(Tensor::from_error(error.clone()), None),
+            None => Variable::with_grad(Tensor::zeroed(&node.ty, node.device), None),
+        }
     }
 
     fn with_grad(value: Tensor, grad: Option<Arc<GradCell>>) -> Variable {

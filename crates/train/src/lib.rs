@@ -1,1 +1,23 @@
-//! train
+//! The training loop, and what belongs to it: metrics, the progress shown, the folder of a run.
+//!
+//! [`train()`] is the whole job of `gradus train`, top to bottom in one file: open the data, make the
+//! network, loop over epochs and batches, save, evaluate. Nothing in it is closed: the same parts
+//! ([`evaluate()`], [`metrics`], [`RunFolder`], [`Progress`]) serve a loop of your own.
+//!
+//! Invariants: a [`Config`] decides the bits of the trained model, and neither threads nor loader
+//! workers do; a run folder holds all that is needed to repeat the evaluation of its model.
+#![forbid(unsafe_code)]
+
+mod config;
+mod evaluate;
+pub mod metrics;
+mod progress;
+mod run_folder;
+mod train;
+
+pub use config::Config;
+pub use evaluate::{evaluate, predict};
+pub use metrics::{EpochMetrics, Evaluation, RunMetrics};
+pub use progress::Progress;
+pub use run_folder::RunFolder;
+pub use train::train;

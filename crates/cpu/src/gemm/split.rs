@@ -87,7 +87,7 @@ pub(super) fn plan(gemm: Gemm) -> GemmPlan {
     // than 128 vectors only.
     let strided = if layout.transposed { b.row } else { a.col } != 1 && k > 128;
     let (vector_floor, other_floor) =
-        if layout.packed { (32, 192) } else { (if strided { 192 } else { 128 }, 64) };
+        if layout.packed { (32, 192) } else { (if strided { 256 } else { 128 }, 64) };
     let wanted = tasks.div_ceil(batch.len().max(1));
     while !dots && vectors.pieces * others.pieces < wanted {
         if !vectors.refine(vector_floor) && !others.refine(other_floor) {

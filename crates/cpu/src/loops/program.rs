@@ -237,9 +237,7 @@ impl Compiler<'_> {
                 dtype,
                 class: self.facts.class[i],
                 layout: Layout::new(&view.shape, &view.strides, view.offset as isize),
-                borrow: self.at[i].is_none()
-                    && !self.facts.uniform[i]
-                    && (is_native(dtype) || self.facts.class[i] == Class::Byte),
+                borrow: self.may_borrow(i),
             }),
             StepKind::Slot(slot) => Instr::Slot { out, dtype, slot: *slot },
             StepKind::Const(value) => Instr::Const { out, dtype, value: *value },
@@ -262,6 +260,18 @@ impl Compiler<'_> {
             &StepKind::Op(op) if op.arity() == 1 => Instr::Unary { op, dtype, a: arg(0), out },
             &StepKind::Op(op) => Instr::Binary { op, dtype, a: arg(0), b: arg(1), out },
         })
+    }
+
+    /// Whether a load's register may be the memory that it loads from: the types must agree, the register must
+    /// not be elsewhere already, and the memory not be overwritten with it.
+    fn may_borrow(&self, i: usize) -> bool {
+        let overwrites = |s: &gradus_ir::schedule::Store| {
+            self.facts.register[s.register as usize] as usize == i && self.is_read(s.out)
+        };
+        (is_native(self.l.steps[i].dtype) || self.facts.class[i] == Class::Byte)
+            && self.at[i].is_none()
+            && !self.facts.uniform[i]
+            && !self.l.stores.iter().any(overwrites)
     }
 
     fn assemble(self, instructions: Vec<(Reg, Instr)>) -> (Program, Vec<Reg>) {

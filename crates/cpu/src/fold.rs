@@ -1,0 +1,181 @@
+//! How elements are combined: the order of every reduction.
+//!
+//! The order follows from the logical shape and the reduced axes, never from strides, threads, strips or the
+//! instruction tier. The innermost run of reduced elements, of length `L`, is combined like this:
+//!
+//! * fewer than [`LANES`]: one after the other;
+//! * up to [`CHUNK`]: lane `j` combines elements `j`, `j + LANES`, `j + 2·LANES`, … one after the other; then
+//!   the upper half of the lanes is combined with the lower half until one is left;
+//! * more: chunk by chunk as above, then chunks pairwise.
+//!
+//! Of the reduced axes further out, [`BLOCK`] runs are combined one after the other and the blocks pairwise.
+//! No sum is longer than `CHUNK / LANES` or `BLOCK` terms in a row, so that the rounding error grows with the
+//! logarithm of the length.
+
+/// How many elements are combined side by side.
+pub(crate) const LANES: usize = 32;
+/// The longest run that lanes combine.
+pub(crate) const CHUNK: usize = 4096;
+/// How many runs are combined one after the other.
+pub(crate) const BLOCK: usize = 128;
+
+/// A way to combine two elements.
+pub(crate) trait Join<T> {
+    /// What changes nothing.
+    const IDENTITY: T;
+    /// The combination, `a` being the earlier.
+    fn join(a: T, b: T) -> T;
+}
+
+/// The sum; integers wrap, `bool` is "any".
+pub(crate) struct Sum;
+/// The maximum; NaN if either is.
+pub(crate) struct Max;
+/// The minimum; NaN if either is.
+pub(crate) struct Min;
+
+macro_rules! join {
+    ($($how:ident $t:ty: $identity:expr, |$a:ident, $b:ident| $f:expr;)*) => {$(
+        impl Join<$t> for $how {
+            const IDENTITY: $t = $identity;
+            #[inline(always)]
+            fn join($a: $t, $b: $t) -> $t { $f }
+        }
+    )*};
+}
+join! {
+    Sum f32: 0.0, |a, b| a + b;
+    Sum f64: 0.0, |a, b| a + b;
+    Sum i64: 0, |a, b| a.wrapping_add(b);
+    Sum u8: 0, |a, b| a | b;
+    // Bitwise or: both comparisons are made, so that a vector needs no branch.
+    Max f32: f32::NEG_INFINITY, |a, b| if a.is_nan() | (a >= b) { a } else { b };
+    Max f64: f64::NEG_INFINITY, |a, b| if a.is_nan() | (a >= b) { a } else { b };
+    Max i64: i64::MIN, |a, b| a.max(b);
+    Max u8: 0, |a, b| a.max(b);
+    Min f32: f32::INFINITY, |a, b| if a.is_nan() | (a <= b) { a } else { b };
+    Min f64: f64::INFINITY, |a, b| if a.is_nan() | (a <= b) { a } else { b };
+    Min i64: i64::MAX, |a, b| a.min(b);
+    Min u8: u8::MAX, |a, b| a.min(b);
+}
+
+/// Lanes of a run in progress.
+pub(crate) type Lanes<T> = [T; LANES];
+
+/// Combines the elements of a run of at most [`CHUNK`].
+#[inline(always)]
+pub(crate) fn fold<T: Copy, J: Join<T>>(x: &[T]) -> T {
+    if x.len() < LANES {
+        return x.iter().fold(J::IDENTITY, |a, &b| J::join(a, b));
+    }
+    let mut lanes = [J::IDENTITY; LANES];
+    extend::<T, J>(&mut lanes, x);
+    across::<T, J>(lanes)
+}
+
+/// Combines further elements into lanes; all pieces of a run but the last must be multiples of [`LANES`].
+#[inline(always)]
+pub(crate) fn extend<T: Copy, J: Join<T>>(lanes: &mut Lanes<T>, x: &[T]) {
+    let (rows, rest) = x.as_chunks::<LANES>();
+    let mut all = *lanes;
+    for row in rows {
+        for (a, &x) in all.iter_mut().zip(row) {
+            *a = J::join(*a, x);
+        }
+    }
+    for (a, &x) in all.iter_mut().zip(rest) {
+        *a = J::join(*a, x);
+    }
+    *lanes = all;
+}
+
+/// Combines the lanes.
+#[inline(always)]
+pub(crate) fn across<T: Copy, J: Join<T>>(mut lanes: Lanes<T>) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for j in 0..half {
+            lanes[j] = J::join(lanes[j], lanes[j + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Combines rows element by element, pairwise: `n` rows of `len` elements, `pitch` apart. The result is in the
+/// first.
+///
+/// # Safety
+/// The rows must be valid for reads and writes by this thread alone.
+#[inline(always)]
+pub(crate) unsafe fn pairwise<T: Copy, J: Join<T>>(
+    rows: *mut T,
+    n: usize,
+    pitch: usize,
+    len: usize,
+) {
+    let mut left = n;
+    while left > 1 {
+        for pair in 0..left / 2 {
+            for i in 0..len {
+                // SAFETY: rows `2·pair` and `2·pair + 1` are among the `left`, and passed on to the caller.
+                unsafe {
+                    let (a, b) =
+                        (*rows.add(2 * pair * pitch + i), *rows.add((2 * pair + 1) * pitch + i));
+                    *rows.add(pair * pitch + i) = J::join(a, b);
+                }
+            }
+        }
+        if left % 2 == 1 {
+            // SAFETY: as above; the rows differ, since there are at least three.
+            unsafe {
+                rows.add(left / 2 * pitch).copy_from(rows.add((left - 1) * pitch), len);
+            }
+        }
+        left = left.div_ceil(2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_do_not_depend_on_the_pieces() {
+        let x: Vec<f32> = (0..3000).map(|i| (i as f32 * 0.37).sin()).collect();
+        for len in [32, 33, 500, 1024, 3000] {
+            for piece in [32, 256, 1024] {
+                let mut lanes = [0.0; LANES];
+                x[..len].chunks(piece).for_each(|p| extend::<f32, Sum>(&mut lanes, p));
+                assert_eq!(across::<f32, Sum>(lanes), fold::<f32, Sum>(&x[..len]));
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_accurate_and_extremes_keep_nan() {
+        let x: Vec<f32> = (0..4001).map(|i| 0.1 + i as f32 * 1e-6).collect();
+        let exact: f64 = x.iter().map(|&x| f64::from(x)).sum();
+        assert!((f64::from(fold::<f32, Sum>(&x)) / exact - 1.0).abs() < 1e-6);
+        for at in [0, 5, 31, 32, 100] {
+            for len in [at + 1, 101, 200] {
+                let mut y = vec![1.0f32; len];
+                y[at] = f32::NAN;
+                assert!(fold::<f32, Max>(&y).is_nan() && fold::<f32, Min>(&y).is_nan());
+                y[at] = 2.0;
+                assert_eq!((fold::<f32, Max>(&y), fold::<f32, Min>(&y[..at])), (2.0, if at > 0 { 1.0 } else { f32::INFINITY }));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_combine_pairwise() {
+        for n in 1..20 {
+            let mut rows: Vec<i64> = (0..n * 5).collect();
+            // SAFETY: `n` rows of 5, of which 3 are used.
+            unsafe { pairwise::<i64, Sum>(rows.as_mut_ptr(), n as usize, 5, 3) };
+            let sums = [0, 1, 2].map(|c| (0..n).map(|r| r * 5 + c).sum::<i64>());
+            assert_eq!(rows[..3], sums);
+        }
+    }
+}

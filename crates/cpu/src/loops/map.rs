@@ -1,0 +1,81 @@
+//! Loops without reductions: every element for itself.
+
+use super::program::Program;
+use super::strip::Frame;
+use crate::kernels::{Kernel, TASK};
+use crate::memory::{Memory, with_strips};
+use crate::tier::{Vectorized, vectorize};
+
+/// A loop without reductions.
+pub(super) struct Map {
+    program: Program,
+    numel: usize,
+    /// Strips do not cross multiples of this.
+    row: usize,
+    /// The most elements of a strip.
+    strip: usize,
+    /// Elements per task: whole rows, or part of one.
+    per_task: usize,
+}
+
+/// Rows shorter than this are not worth a strip each.
+const SHORT: usize = 128;
+
+impl Map {
+    pub fn new(numel: usize, program: Program) -> Map {
+        let row = program.row.filter(|&row| row >= SHORT).unwrap_or(numel.max(1));
+        // Pieces of equal length, so that no strip is left with a few elements.
+        let pieces = row.div_ceil(program.strip);
+        let strip = row.div_ceil(pieces).next_multiple_of(16).min(program.strip);
+        let wanted = (TASK / program.cost.max(1)).max(1);
+        let per_task =
+            if row <= wanted { wanted / row * row } else { wanted.next_multiple_of(strip) };
+        Map { program, numel, row, strip, per_task }
+    }
+}
+
+impl Kernel for Map {
+    fn tasks(&self) -> usize {
+        self.numel.div_ceil(self.per_task)
+    }
+
+    fn cost(&self) -> usize {
+        self.numel * self.program.cost
+    }
+
+    unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
+        let start = task * self.per_task;
+        let end = (start + self.per_task).min(self.numel);
+        with_strips(Frame::bytes(&self.program), |scratch| {
+            vectorize(Strips { map: self, memory, scratch, start, end });
+        });
+    }
+}
+
+struct Strips<'a> {
+    map: &'a Map,
+    memory: &'a Memory<'a>,
+    scratch: *mut u8,
+    start: usize,
+    end: usize,
+}
+
+impl Vectorized for Strips<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Strips { map, memory, scratch, mut start, end } = self;
+        // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
+        let frame = unsafe { Frame::new(&map.program, memory, scratch, end - start) };
+        let mut left = map.row - start % map.row;
+        while start < end {
+            let len = map.strip.min(left).min(end - start);
+            // SAFETY: the strip is inside this task's part of the space.
+            unsafe { frame.run(start, len) };
+            start += len;
+            left -= len;
+            if left == 0 {
+                left = map.row;
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Fused loops: element-wise ops and reductions of their results, strip by strip.
+//!
+//! [`program`] compiles the steps once; [`strip`] runs them on a few hundred elements at a time; [`map`] and
+//! [`reduce`] say which elements, and in which tasks.
+
+mod half;
+mod map;
+mod program;
+mod reduce;
+pub(crate) mod register;
+mod strip;
+
+use gradus_ir::schedule::{Loop, Plan};
+
+use crate::kernels::Kernel;
+use crate::memory::Scratch;
+
+/// The kernel of a loop.
+pub(crate) fn kernel(l: &Loop, plan: &Plan, scratch: &mut Scratch) -> Box<dyn Kernel> {
+    let (program, reductions) = program::compile(l, plan);
+    if l.reduces.is_empty() {
+        Box::new(map::Map::new(l.shape.numel(), program))
+    } else {
+        Box::new(reduce::Reduce::new(l, plan, program, &reductions, scratch))
+    }
+}

@@ -1,0 +1,255 @@
+//! Loops with reductions.
+//!
+//! The space is seen as `outer axes × near × run`: `run` is what is reduced of the innermost axes (1 if they
+//! are kept), `near` what is kept next to it (1 if everything is reduced). A *unit* combines, for some of the
+//! near elements, a block of the outer reduced indices and a chunk of the run. Where several units contribute
+//! to a result they leave partial results in scratch memory, and the last of them to finish combines those.
+//! [`fold`] documents the order.
+
+use gradus_ir::DType;
+use gradus_ir::ops::ReduceKind;
+use gradus_ir::schedule::{Loop, Plan, ValueId};
+
+use super::map::SHORT;
+use super::program::{Program, Reg};
+use super::register::{Class, Stored, with_stored};
+use super::strip::{Frame, each};
+use crate::fold::{self, BLOCK, CHUNK, Join, LANES, Lanes};
+use crate::kernels::{Kernel, TASK};
+use crate::memory::{Memory, Scratch, with_strips};
+use crate::tier::{Vectorized, vectorize};
+
+/// A loop with reductions.
+pub(super) struct Reduce {
+    program: Program,
+    space: Space,
+    reductions: Vec<Reduction>,
+    /// Near elements per unit, and how many units that makes.
+    near: usize,
+    nears: usize,
+    /// Blocks of outer reduced indices and chunks of the run: how many units contribute to a result.
+    blocks: usize,
+    chunks: usize,
+    /// How many runs a strip holds; 0 if a run takes several strips.
+    runs: usize,
+    units_per_task: usize,
+    /// The first of the counters of units that are done, one for each group of results.
+    counters: usize,
+    /// Bytes of the thread's scratch memory.
+    bytes: usize,
+}
+
+/// What is combined.
+struct Reduction {
+    register: Reg,
+    kind: ReduceKind,
+    class: Class,
+    dtype: DType,
+    out: ValueId,
+    /// Partial results, in the scratch memory of the plan: one row of all results per contribution.
+    partial: usize,
+    /// A unit's results and the lanes of a run in progress, in the scratch memory of the thread.
+    results: usize,
+    lanes: usize,
+}
+
+/// The most results of a unit: they stay in the first-level cache.
+const RESULTS: usize = 1024;
+
+/// A loop's axes, those of one element dropped and neighbours of one kind merged.
+struct Space {
+    /// Extents, outermost first, and whether they are kept.
+    outer: Vec<(usize, bool)>,
+    /// The product of the outer extents that are kept.
+    kept: usize,
+    /// The product of those that are not.
+    reduced: usize,
+    near: usize,
+    run: usize,
+}
+
+impl Space {
+    fn new(l: &Loop) -> Space {
+        let mut outer: Vec<(usize, bool)> = Vec::new();
+        for (axis, &extent) in l.shape.iter().enumerate().filter(|&(_, &extent)| extent != 1) {
+            let kept = !l.axes.contains(&axis);
+            match outer.last_mut() {
+                Some((merged, kind)) if *kind == kept => *merged *= extent,
+                _ => outer.push((extent, kept)),
+            }
+        }
+        let mut take = |kind| outer.pop_if(|&mut (_, kept)| kept == kind).map_or(1, |(n, _)| n);
+        let (run, near) = (take(false), take(true));
+        let product = |kind| outer.iter().filter(|g| g.1 == kind).map(|g| g.0).product();
+        Space { kept: product(true), reduced: product(false), near, run, outer }
+    }
+
+    /// How many results there are.
+    fn results(&self) -> usize {
+        self.kept * self.near
+    }
+
+    /// How many outer reduced indices in a row follow each other in the space.
+    fn adjacent(&self) -> usize {
+        self.outer.last().map_or(1, |&(extent, _)| extent)
+    }
+
+    /// The number of the first element of an outer index.
+    #[inline(always)]
+    fn start(&self, mut kept: usize, mut reduced: usize) -> usize {
+        let (mut start, mut pitch) = (0, self.near * self.run);
+        for &(extent, is_kept) in self.outer.iter().rev() {
+            let index = if is_kept { &mut kept } else { &mut reduced };
+            start += *index % extent * pitch;
+            *index /= extent;
+            pitch *= extent;
+        }
+        start
+    }
+}
+
+impl Reduce {
+    pub fn new(
+        l: &Loop,
+        plan: &Plan,
+        program: Program,
+        registers: &[Reg],
+        scratch: &mut Scratch,
+    ) -> Reduce {
+        let space = Space::new(l);
+        let mut runs = program.strip / space.run.max(1);
+        if let Some(row) = program.row.filter(|&row| row >= SHORT && runs > 0) {
+            runs = runs.min((row / space.run).max(1));
+        }
+        let deep = space.reduced.clamp(1, BLOCK) * space.run.clamp(1, CHUNK);
+        let mut near = 1;
+        if runs > 0 {
+            near = (TASK / program.cost / deep).max(SHORT.div_ceil(space.run)).min(RESULTS);
+            if space.run == 1 {
+                // Whole cache lines.
+                near = near.next_multiple_of(16);
+            }
+            near = near.min(space.near).max(1);
+        }
+        let nears = space.near.div_ceil(near);
+        let (blocks, chunks) = (space.reduced.div_ceil(BLOCK), space.run.div_ceil(CHUNK));
+        let shared = blocks * chunks > 1;
+        let mut bytes = Frame::bytes(&program).next_multiple_of(64);
+        let mut local = |size: usize| {
+            bytes += size.next_multiple_of(64);
+            bytes - size.next_multiple_of(64)
+        };
+        let reduction = |(r, &register): (&gradus_ir::schedule::ReduceStore, &Reg)| {
+            let dtype = plan.values[r.out.index()].ty.dtype;
+            let class = Class::of(dtype);
+            let rows = if shared { blocks * chunks } else { 0 };
+            Reduction {
+                register,
+                kind: r.kind,
+                class,
+                dtype,
+                out: r.out,
+                partial: scratch.reserve(rows * space.results() * class.size()),
+                results: local(near * class.size()),
+                lanes: local(LANES * class.size()),
+            }
+        };
+        let reductions = l.reduces.iter().zip(registers).map(reduction).collect();
+        let counters = scratch.counters(if shared { space.kept * nears } else { 0 });
+        let units_per_task = (TASK / (deep * near * program.cost)).max(1);
+        Reduce {
+            program,
+            space,
+            reductions,
+            near,
+            nears,
+            blocks,
+            chunks,
+            runs,
+            units_per_task,
+            counters,
+            bytes,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.space.reduced * self.space.run == 0
+    }
+
+    fn units(&self) -> usize {
+        self.space.kept * self.nears * self.blocks * self.chunks
+    }
+}
+
+impl Kernel for Reduce {
+    fn tasks(&self) -> usize {
+        match self.space.results() {
+            0 => 0,
+            _ if self.is_empty() => 1,
+            _ => self.units().div_ceil(self.units_per_task),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        self.space.results() * self.space.reduced * self.space.run * self.program.cost
+    }
+
+    unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
+        with_strips(self.bytes, |scratch| {
+            vectorize(Units { reduce: self, memory, scratch, task });
+        });
+    }
+}
+
+struct Units<'a> {
+    reduce: &'a Reduce,
+    memory: &'a Memory<'a>,
+    scratch: *mut u8,
+    task: usize,
+}
+
+/// Runs an expression with `$T` standing for a class's type and `$J` for a way to combine it.
+macro_rules! with_join {
+    ($class:expr, $kind:expr, $T:ident, $J:ident => $body:expr) => {
+        match $class {
+            Class::F32 => { type $T = f32; with_join!(@kind $kind, $J => $body) }
+            Class::F64 => { type $T = f64; with_join!(@kind $kind, $J => $body) }
+            Class::I64 => { type $T = i64; with_join!(@kind $kind, $J => $body) }
+            Class::Byte => { type $T = u8; with_join!(@kind $kind, $J => $body) }
+        }
+    };
+    (@kind $kind:expr, $J:ident => $body:expr) => {
+        match $kind {
+            ReduceKind::Sum => { type $J = fold::Sum; $body }
+            ReduceKind::Max => { type $J = fold::Max; $body }
+            ReduceKind::Min => { type $J = fold::Min; $body }
+        }
+    };
+}
+
+impl Vectorized for Units<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let reduce = self.reduce;
+        if reduce.is_empty() {
+            for r in &reduce.reductions {
+                // SAFETY: the buffer holds the results.
+                unsafe {
+                    with_stored!(r.dtype, r.class, S => with_join!(r.class, r.kind, T, J => {
+                        self.fill_with_identity::<S, T, J>(r)
+                    }));
+                }
+            }
+            return;
+        }
+        let first = self.task * reduce.units_per_task;
+        let last = (first + reduce.units_per_task).min(reduce.units());
+        // SAFETY: `scratch` was made for this program and its reductions, the memory is that of its plan.
+        let frame =
+            unsafe { Frame::new(&reduce.program, self.memory, self.scratch, reduce.program.strip) };
+        for unit in first..last {
+            // SAFETY: each unit belongs to one task.
+            unsafe { self.unit(&frame, unit) };
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The share of samples whose highest logit is that of their class.
+
+use gradus_tensor::{Device, Result, Tensor};
+
+/// Correct samples among all so far.
+///
+/// ```
+/// use gradus_tensor::{Device, Tensor};
+/// use gradus_train::metrics::Accuracy;
+///
+/// let logits = Tensor::from_slice(&[0.1f32, 0.9, 0.8, 0.2], [2, 2]);
+/// let mut accuracy = Accuracy::new(Device::Cpu);
+/// accuracy.update(&logits, &Tensor::from_slice(&[1i64, 1], [2]));
+/// assert_eq!(accuracy.value()?, 0.5);
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Accuracy {
+    correct: Tensor,
+    samples: usize,
+}
+
+impl Accuracy {
+    /// The accuracy over no samples yet.
+    pub fn new(device: Device) -> Accuracy {
+        Accuracy { correct: Tensor::from_slice(&[0i64], []).to(device), samples: 0 }
+    }
+
+    /// Takes in a batch: logits `[n, classes]` and labels `[n]` (int64).
+    pub fn update(&mut self, logits: &Tensor, labels: &Tensor) {
+        self.correct = &self.correct + logits.argmax(1).eq(labels).sum();
+        self.samples += labels.try_shape().map_or(0, |shape| shape.numel());
+    }
+
+    /// How many samples there have been.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The accuracy, 0–1; NaN if there have been no samples.
+    ///
+    /// # Errors
+    /// If the count cannot be evaluated.
+    pub fn value(&self) -> Result<f64> {
+        Ok(self.correct.item::<i64>()? as f64 / self.samples as f64)
+    }
+}

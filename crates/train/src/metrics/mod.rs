@@ -1,0 +1,16 @@
+//! Metrics: running totals while batches go by, and the reports made of them.
+//!
+//! The totals are tensors on the device of what they count, and updating one only records. So they
+//! ride along in the plan of each training step, and reading them once, at the end of an epoch, is
+//! the only time that anything waits for them. They are detached: no gradient history grows with
+//! them.
+
+mod accuracy;
+mod confusion;
+mod mean;
+mod report;
+
+pub use accuracy::Accuracy;
+pub use confusion::ConfusionMatrix;
+pub use mean::Mean;
+pub use report::{ClassReport, EpochMetrics, Evaluation, RunMetrics};

@@ -1,0 +1,224 @@
+//! What is said about a run: a line per epoch, the table of an evaluation, `metrics.json`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// All metrics of a run, as its `metrics.json` holds them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunMetrics {
+    /// The epochs finished so far.
+    pub epochs: Vec<EpochMetrics>,
+    /// The evaluation of the trained model on the test part; absent while the run is not finished.
+    pub test: Option<Evaluation>,
+}
+
+/// One epoch of training. Loss and accuracy are those of each batch before its own update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The average loss per sample.
+    pub loss: f64,
+    /// The share of samples predicted correctly, 0–1.
+    pub accuracy: f64,
+    /// How long the epoch took.
+    pub seconds: f64,
+    /// Samples per second.
+    pub samples_per_second: f64,
+}
+
+/// How well a classifier does on samples that it was not trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The share of samples predicted correctly, 0–1.
+    pub accuracy: f64,
+    /// The average cross-entropy per sample, in nats.
+    pub average_loss: f64,
+    /// How many samples there are.
+    pub samples: u64,
+    /// The mean of the classes' precisions; an undefined one counts as 0.
+    pub macro_precision: f64,
+    /// The mean of the classes' recalls; an undefined one counts as 0.
+    pub macro_recall: f64,
+    /// Class by class.
+    pub classes: Vec<ClassReport>,
+}
+
+/// How well a classifier does on one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// The name of the class.
+    pub class: String,
+    /// Of the samples predicted to be of the class, the share that is; undefined if there are none.
+    pub precision: Option<f64>,
+    /// Of the samples of the class, the share predicted to be; undefined if there are none.
+    pub recall: Option<f64>,
+    /// How many samples of the class there are.
+    pub samples: u64,
+}
+
+impl Evaluation {
+    /// The report on a confusion matrix, `counts[label][predicted]`, for classes with names.
+    ///
+    /// ```
+    /// use gradus_train::Evaluation;
+    ///
+    /// let names = ["cat", "dog"].map(String::from);
+    /// let report = Evaluation::new(0.5, &[vec![3, 1], vec![0, 4]], &names);
+    /// assert_eq!(report.accuracy, 7.0 / 8.0);
+    /// assert_eq!(report.classes[1].precision, Some(4.0 / 5.0));
+    /// assert_eq!(report.classes[0].recall, Some(3.0 / 4.0));
+    /// ```
+    pub fn new(average_loss: f64, counts: &[Vec<u64>], names: &[String]) -> Evaluation {
+        let classes: Vec<ClassReport> = names
+            .iter()
+            .enumerate()
+            .map(|(class, name)| {
+                let hits = counts[class][class];
+                let samples = counts[class].iter().sum();
+                let predicted = counts.iter().map(|row| row[class]).sum();
+                ClassReport {
+                    class: name.clone(),
+                    precision: ratio(hits, predicted),
+                    recall: ratio(hits, samples),
+                    samples,
+                }
+            })
+            .collect();
+        let hits: u64 = (0..names.len()).map(|class| counts[class][class]).sum();
+        let samples = classes.iter().map(|c| c.samples).sum();
+        Evaluation {
+            accuracy: ratio(hits, samples).unwrap_or(f64::NAN),
+            average_loss,
+            samples,
+            macro_precision: mean(classes.iter().map(|c| c.precision.unwrap_or(0.0))),
+            macro_recall: mean(classes.iter().map(|c| c.recall.unwrap_or(0.0))),
+            classes,
+        }
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len();
+    values.sum::<f64>() / n as f64
+}
+
+/// One line: `loss 0.3056  accuracy 91.44%  48,213 samples/s  0.03 s`.
+impl fmt::Display for EpochMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "loss {:.4}  accuracy {:>6.2}%  {:>9} samples/s  {:.2} s",
+            self.loss,
+            100.0 * self.accuracy,
+            thousands(self.samples_per_second as u64),
+            self.seconds
+        )
+    }
+}
+
+/// Accuracy and average loss, then a table of the classes.
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "test accuracy {:.2}%, average loss {:.4}, {} samples\n",
+            100.0 * self.accuracy,
+            self.average_loss,
+            thousands(self.samples)
+        )?;
+        let longest = self.classes.iter().map(|c| c.class.chars().count()).max().unwrap_or(0);
+        let width = longest.max("class".len());
+        writeln!(f, "{:<width$}  precision   recall  samples", "class")?;
+        let row = |name: &str, precision, recall, samples| {
+            let (precision, recall) = (percent(precision), percent(recall));
+            format!("{name:<width$}  {precision:>9}  {recall:>7}  {samples:>7}", samples = thousands(samples))
+        };
+        for c in &self.classes {
+            writeln!(f, "{}", row(&c.class, c.precision, c.recall, c.samples))?;
+        }
+        let (precision, recall) = (Some(self.macro_precision), Some(self.macro_recall));
+        f.write_str(&row("mean", precision, recall, self.samples))
+    }
+}
+
+fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or("–".to_owned(), |ratio| format!("{:.2}%", 100.0 * ratio))
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Evaluation {
+        let names = ["tench", "cup", "bus"].map(String::from);
+        // Two cups are taken for buses; nothing is ever taken for a tench, and there is none.
+        Evaluation::new(0.25, &[vec![0, 0, 0], vec![0, 4, 2], vec![0, 0, 1994]], &names)
+    }
+
+    #[test]
+    fn precision_is_by_column_and_recall_by_row() {
+        let report = report();
+        let [tench, cup, bus] = &report.classes[..] else { panic!("three classes") };
+        assert_eq!((tench.precision, tench.recall, tench.samples), (None, None, 0));
+        assert_eq!((cup.precision, cup.recall, cup.samples), (Some(1.0), Some(4.0 / 6.0), 6));
+        assert_eq!((bus.precision, bus.recall), (Some(1994.0 / 1996.0), Some(1.0)));
+        assert_eq!(report.accuracy, 1998.0 / 2000.0);
+        assert_eq!(report.macro_recall, (4.0 / 6.0 + 1.0) / 3.0);
+        assert_eq!(report.macro_precision, (1.0 + 1994.0 / 1996.0) / 3.0);
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let expected = "\
+test accuracy 99.90%, average loss 0.2500, 2,000 samples
+
+class  precision   recall  samples
+tench          –        –        0
+cup      100.00%   66.67%        6
+bus       99.90%  100.00%    1,994
+mean      66.63%   55.56%    2,000";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn json_keeps_every_bit() {
+        let metrics = RunMetrics {
+            epochs: vec![EpochMetrics {
+                epoch: 1,
+                loss: 0.1 + 0.2,
+                accuracy: 1.0 / 3.0,
+                seconds: 2.0,
+                samples_per_second: 3e5,
+            }],
+            test: Some(report()),
+        };
+        let json = serde_json::to_string_pretty(&metrics).unwrap();
+        assert_eq!(serde_json::from_str::<RunMetrics>(&json).unwrap(), metrics);
+        assert!(json.contains("\"test\": {\n    \"accuracy\": 0.999,"), "{json}");
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        let text = [0, 999, 1000, 60_000, 1_234_567].map(thousands);
+        assert_eq!(text, ["0", "999", "1,000", "60,000", "1,234,567"]);
+    }
+}
