@@ -1,2 +1,53 @@
-//! The `gradus` command.
-fn main() {}
+//! The `gradus` command: trains networks and evaluates them.
+//!
+//! Exit codes: 0 if all went well, 1 if a run failed, 2 if what was asked for makes no sense.
+#![forbid(unsafe_code)]
+
+mod eval;
+mod options;
+mod train;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gradus::{ErrorKind, Result};
+
+/// Trains neural networks and evaluates them.
+#[derive(Parser)]
+#[command(name = "gradus", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Train),
+    Eval(eval::Eval),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(train) => train.run(),
+        Command::Eval(eval) => eval.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {}", error.message());
+            ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// Prints to the standard output. A reader who has seen enough and went away is no error.
+fn print(text: impl std::fmt::Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let message = format!("cannot write to the standard output: {error}");
+            Err(gradus::Error::new(ErrorKind::Io, message))
+        }
+        _ => Ok(()),
+    }
+}

@@ -19,7 +19,7 @@ pub(super) struct Map {
 }
 
 /// Rows shorter than this are not worth a strip each.
-const SHORT: usize = 128;
+pub(super) const SHORT: usize = 128;
 
 impl Map {
     pub fn new(numel: usize, program: Program) -> Map {

@@ -201,6 +201,7 @@ impl Kernel for Reduce {
     }
 }
 
+/// One task's share of the units.
 struct Units<'a> {
     reduce: &'a Reduce,
     memory: &'a Memory<'a>,
@@ -210,16 +211,16 @@ struct Units<'a> {
 
 /// Runs an expression with `$T` standing for a class's type and `$J` for a way to combine it.
 macro_rules! with_join {
-    ($class:expr, $kind:expr, $T:ident, $J:ident => $body:expr) => {
-        match $class {
-            Class::F32 => { type $T = f32; with_join!(@kind $kind, $J => $body) }
-            Class::F64 => { type $T = f64; with_join!(@kind $kind, $J => $body) }
-            Class::I64 => { type $T = i64; with_join!(@kind $kind, $J => $body) }
-            Class::Byte => { type $T = u8; with_join!(@kind $kind, $J => $body) }
+    ($r:expr, $T:ident, $J:ident => $body:expr) => {
+        match $r.class {
+            Class::F32 => { type $T = f32; with_join!(@kind $r, $J => $body) }
+            Class::F64 => { type $T = f64; with_join!(@kind $r, $J => $body) }
+            Class::I64 => { type $T = i64; with_join!(@kind $r, $J => $body) }
+            Class::Byte => { type $T = u8; with_join!(@kind $r, $J => $body) }
         }
     };
-    (@kind $kind:expr, $J:ident => $body:expr) => {
-        match $kind {
+    (@kind $r:expr, $J:ident => $body:expr) => {
+        match $r.kind {
             ReduceKind::Sum => { type $J = fold::Sum; $body }
             ReduceKind::Max => { type $J = fold::Max; $body }
             ReduceKind::Min => { type $J = fold::Min; $body }
@@ -232,24 +233,210 @@ impl Vectorized for Units<'_> {
     fn run(self) {
         let reduce = self.reduce;
         if reduce.is_empty() {
+            let n = reduce.space.results();
             for r in &reduce.reductions {
                 // SAFETY: the buffer holds the results.
-                unsafe {
-                    with_stored!(r.dtype, r.class, S => with_join!(r.class, r.kind, T, J => {
-                        self.fill_with_identity::<S, T, J>(r)
-                    }));
-                }
+                with_join!(r, T, J => unsafe { self.store::<T>(r, 0, &vec![<J as Join<T>>::IDENTITY; n]) });
             }
             return;
         }
-        let first = self.task * reduce.units_per_task;
-        let last = (first + reduce.units_per_task).min(reduce.units());
+        let strip = reduce.program.strip.min(reduce.near * reduce.space.run * BLOCK);
         // SAFETY: `scratch` was made for this program and its reductions, the memory is that of its plan.
-        let frame =
-            unsafe { Frame::new(&reduce.program, self.memory, self.scratch, reduce.program.strip) };
-        for unit in first..last {
+        let frame = unsafe { Frame::new(&reduce.program, self.memory, self.scratch, strip) };
+        let first = self.task * reduce.units_per_task;
+        for unit in first..(first + reduce.units_per_task).min(reduce.units()) {
             // SAFETY: each unit belongs to one task.
             unsafe { self.unit(&frame, unit) };
+        }
+    }
+}
+
+impl Units<'_> {
+    /// # Safety
+    /// No other thread may run this unit.
+    #[inline(always)]
+    unsafe fn unit(&self, frame: &Frame<'_>, unit: usize) {
+        let Reduce { ref space, near, nears, blocks, chunks, runs, .. } = *self.reduce;
+        let (rest, part) = (unit / nears, unit % nears);
+        let (kept, contribution) = (rest / (blocks * chunks), rest % (blocks * chunks));
+        let (block, chunk) = (contribution / chunks, contribution % chunks);
+        let first = part * near;
+        let near = near.min(space.near - first);
+        let mut outer = block * BLOCK;
+        let end = (outer + BLOCK).min(space.reduced);
+        for r in &self.reduce.reductions {
+            // SAFETY: a unit has at most `near` results.
+            with_join!(r, T, J => unsafe {
+                self.local::<T>(r.results, near).fill(<J as Join<T>>::IDENTITY);
+            });
+        }
+        // SAFETY: all elements are those of this unit, and strips are as long as the program allows.
+        unsafe {
+            if runs == 0 {
+                let from = chunk * CHUNK;
+                let len = CHUNK.min(space.run - from);
+                while outer < end {
+                    self.long_run(frame, space.start(kept, outer) + first * space.run + from, len);
+                    outer += 1;
+                }
+            } else {
+                let rows = if near == space.near { (runs / near).max(1) } else { 1 };
+                while outer < end {
+                    let adjacent = space.adjacent();
+                    let rows = rows.min(end - outer).min(adjacent - outer % adjacent);
+                    let start = space.start(kept, outer) + first * space.run;
+                    if rows * near <= runs {
+                        self.short_runs(frame, start, rows, 0, near);
+                    } else {
+                        for at in (0..near).step_by(runs) {
+                            let n = runs.min(near - at);
+                            self.short_runs(frame, start + at * space.run, 1, at, n);
+                        }
+                    }
+                    outer += rows;
+                }
+            }
+            self.finish(kept, part, first, near, contribution);
+        }
+    }
+
+    /// Combines one run, or a chunk of it, strip by strip.
+    ///
+    /// # Safety
+    /// As for [`Frame::run`].
+    #[inline(always)]
+    unsafe fn long_run(&self, frame: &Frame<'_>, start: usize, len: usize) {
+        for r in &self.reduce.reductions {
+            // SAFETY: there is room for lanes.
+            with_join!(r, T, J => unsafe {
+                *self.lanes::<T>(r) = [<J as Join<T>>::IDENTITY; LANES];
+            });
+        }
+        let strip = self.reduce.program.strip;
+        for at in (0..len).step_by(strip) {
+            let n = strip.min(len - at);
+            // SAFETY: passed on to the caller.
+            unsafe { frame.run(start + at, n) };
+            for r in &self.reduce.reductions {
+                // SAFETY: the register has just been filled.
+                with_join!(r, T, J => unsafe {
+                    fold::extend::<T, J>(self.lanes(r), frame.get(r.register, n));
+                });
+            }
+        }
+        for r in &self.reduce.reductions {
+            // SAFETY: the unit has one result.
+            with_join!(r, T, J => unsafe {
+                let result = &mut self.local::<T>(r.results, 1)[0];
+                *result = J::join(*result, fold::across::<T, J>(*self.lanes(r)));
+            });
+        }
+    }
+
+    /// Combines `rows` times `n` runs into the unit's results from `at` on, in one strip.
+    ///
+    /// # Safety
+    /// As for [`Frame::run`].
+    #[inline(always)]
+    unsafe fn short_runs(&self, frame: &Frame<'_>, start: usize, rows: usize, at: usize, n: usize) {
+        let run = self.reduce.space.run;
+        let len = rows * n * run;
+        // SAFETY: passed on to the caller.
+        unsafe { frame.run(start, len) };
+        for r in &self.reduce.reductions {
+            // SAFETY: the register has just been filled, and the unit has `at + n` results.
+            with_join!(r, T, J => unsafe {
+                let results = &mut self.local::<T>(r.results, at + n)[at..];
+                accumulate::<T, J>(frame.get(r.register, len), results, run);
+            });
+        }
+    }
+
+    /// Hands over a unit's results; the last of those that contribute to them combines all contributions.
+    ///
+    /// # Safety
+    /// As for [`Units::unit`].
+    #[inline(always)]
+    unsafe fn finish(&self, kept: usize, part: usize, first: usize, near: usize, contribution: usize) {
+        let Reduce { ref space, nears, blocks, chunks, counters, .. } = *self.reduce;
+        let (contributions, all) = (blocks * chunks, space.results());
+        let at = kept * space.near + first;
+        for r in &self.reduce.reductions {
+            // SAFETY: the unit has `near` results, which are its own in the output and in its row of
+            // contributions.
+            with_join!(r, T, _J => unsafe {
+                let results = self.local::<T>(r.results, near);
+                if contributions == 1 {
+                    self.store::<T>(r, at, results);
+                } else {
+                    let row = self.memory.scratch::<T>(r.partial).add(contribution * all + at);
+                    row.copy_from_nonoverlapping(results.as_ptr(), near);
+                }
+            });
+        }
+        if contributions > 1 && self.memory.is_last(counters + kept * nears + part, contributions) {
+            for r in &self.reduce.reductions {
+                // SAFETY: all contributions are there, and nobody else touches them any more.
+                with_join!(r, T, J => unsafe {
+                    let rows = self.memory.scratch::<T>(r.partial).add(at);
+                    fold::pairwise::<T, J>(rows, contributions, all, near);
+                    self.store::<T>(r, at, std::slice::from_raw_parts(rows, near));
+                });
+            }
+        }
+    }
+
+    /// Writes results to a reduction's buffer.
+    ///
+    /// # Safety
+    /// They must belong to this task, and `T` be the reduction's type.
+    #[inline(always)]
+    unsafe fn store<T: Copy>(&self, r: &Reduction, at: usize, results: &[T]) {
+        // SAFETY: passed on to the caller; a dtype's registers are of its class's type.
+        unsafe {
+            with_stored!(r.dtype, r.class, S => {
+                let out = self.memory.at::<<S as Stored>::Raw>(r.out).add(at);
+                let results = std::slice::from_raw_parts(results.as_ptr().cast(), results.len());
+                each(results, std::slice::from_raw_parts_mut(out, results.len()), |x| S::store(x));
+            });
+        }
+    }
+
+    /// `n` elements of the thread's scratch memory.
+    ///
+    /// # Safety
+    /// They must have been reserved for this type, and not be in use.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn local<T>(&self, at: usize, n: usize) -> &mut [T] {
+        // SAFETY: passed on to the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.scratch.add(at).cast(), n) }
+    }
+
+    /// The lanes of a reduction.
+    ///
+    /// # Safety
+    /// `T` must be its type, and the lanes not be in use.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn lanes<T>(&self, r: &Reduction) -> &mut Lanes<T> {
+        // SAFETY: passed on to the caller.
+        unsafe { &mut *self.scratch.add(r.lanes).cast() }
+    }
+}
+
+/// Combines runs of `run` elements, as many rows of them as there are, into one result per column.
+#[inline(always)]
+fn accumulate<T: Copy, J: Join<T>>(x: &[T], results: &mut [T], run: usize) {
+    for row in x.chunks_exact(results.len() * run) {
+        if run == 1 {
+            for (a, &x) in results.iter_mut().zip(row) {
+                *a = J::join(*a, x);
+            }
+        } else {
+            for (a, x) in results.iter_mut().zip(row.chunks_exact(run)) {
+                *a = J::join(*a, fold::fold::<T, J>(x));
+            }
         }
     }
 }

@@ -358,7 +358,7 @@ impl<'a> Frame<'a> {
 }
 
 #[inline(always)]
-fn each<A: Copy, B>(a: &[A], out: &mut [B], f: impl Fn(A) -> B) {
+pub(super) fn each<A: Copy, B>(a: &[A], out: &mut [B], f: impl Fn(A) -> B) {
     for (o, &a) in out.iter_mut().zip(a) {
         *o = f(a);
     }

@@ -2,7 +2,7 @@
 
 use super::{Primitive, Sample, check_axes, one};
 use crate::array::{for_each_index, ravel};
-use crate::{Array, DType, Type};
+use crate::{Array, DType, Type, Values};
 
 /// The index of the first maximum along an axis; the first NaN, if there is one, counts as the maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,23 +30,20 @@ impl Primitive for ArgMax {
     fn reference(&self, x: &[&Array], ty: &Type) -> Result<Array, super::CheckFailure> {
         let shape = x[0].shape();
         let kept = shape.keeping(&[self.axis]);
-        let value = |i: usize| match x[0].values() {
-            crate::Values::Float(v) => v[i],
-            crate::Values::Int(v) => v[i] as f64,
+        // Whether the element at `i` takes the lead from the one at `j`.
+        let leads = |i: usize, j: usize| match x[0].values() {
+            Values::Float(v) => v[i] > v[j] || (v[i].is_nan() && !v[j].is_nan()),
+            Values::Int(v) => v[i] > v[j],
         };
         let mut y = Vec::with_capacity(ty.shape.numel());
         for_each_index(&kept, |index| {
-            let mut at = index.to_vec();
-            let mut best = 0;
-            for i in 0..shape[self.axis] {
-                at[self.axis] = best;
-                let leader = value(ravel(shape, &at));
-                at[self.axis] = i;
-                let next = value(ravel(shape, &at));
-                if next > leader || (next.is_nan() && !leader.is_nan()) {
-                    best = i;
-                }
-            }
+            let at = |k: usize| {
+                let mut at = index.to_vec();
+                at[self.axis] = k;
+                ravel(shape, &at)
+            };
+            let best = (0..shape[self.axis])
+                .fold(0, |best, k| if leads(at(k), at(best)) { k } else { best });
             y.push(best as i64);
         });
         Ok(Array::int(ty.clone(), y))

@@ -306,6 +306,27 @@ fn poly64<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     c[..N - 1].iter().rev().fold(c[N - 1], |sum, c| sum * x + c)
 }
 
+/// `aᵇ` on integers, wrapping; with a negative exponent the quotient 1 / a⁻ᵇ truncates towards 0.
+#[inline(always)]
+pub fn pow_i64(a: i64, b: i64) -> i64 {
+    match (a, b) {
+        (_, 0..) => {
+            let (mut result, mut square, mut left) = (1i64, a, b);
+            while left > 0 {
+                if left & 1 == 1 {
+                    result = result.wrapping_mul(square);
+                }
+                square = square.wrapping_mul(square);
+                left >>= 1;
+            }
+            result
+        }
+        (1, _) => 1,
+        (-1, _) => 1 - 2 * (b & 1),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

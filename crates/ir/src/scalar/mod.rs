@@ -219,11 +219,11 @@ scalar_ops! {
         /// |x|; the gradient at 0 is 0.
         Abs = "abs" (Number) f64 |x| x.abs(), f32 |x| x.abs(), int |x| x.wrapping_abs(),
             grad [|r| r.dy * r.x[0].sign()];
-        /// −1, 0 or 1; NaN stays NaN.
+        /// −1, 0 or 1; 0 for NaN, as PyTorch has it.
         Sign = "sign" (Number)
-            f64 |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else if x == 0.0 { 0.0 } else { x },
-            f32 |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else if x == 0.0 { 0.0 } else { x },
-            int |x| x.signum(), grad [];
+            f64 |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 },
+            f32 |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 },
+            int |x| x.signum(), grad [|r| r.dy.constant(0.0)];
         /// max(x, 0); NaN stays NaN.
         Relu = "relu" (Number) f64 |x| if x <= 0.0 { 0.0 } else { x }, f32 |x| if x <= 0.0 { 0.0 } else { x },
             int |x| x.max(0), grad [|r| r.y.relu_grad(r.dy)];
@@ -255,11 +255,11 @@ scalar_ops! {
         Erf = "erf" (Float) f64 libm::erf, f32 math::erf, int no_int,
             grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * std::f64::consts::FRAC_2_SQRT_PI)];
         /// The largest integer not above x.
-        Floor = "floor" (Number) f64 |x| x.floor(), f32 |x| x.floor(), int |x| x, grad [];
+        Floor = "floor" (Number) f64 |x| x.floor(), f32 |x| x.floor(), int |x| x, grad [|r| r.dy.constant(0.0)];
         /// The smallest integer not below x.
-        Ceil = "ceil" (Number) f64 |x| x.ceil(), f32 |x| x.ceil(), int |x| x, grad [];
+        Ceil = "ceil" (Number) f64 |x| x.ceil(), f32 |x| x.ceil(), int |x| x, grad [|r| r.dy.constant(0.0)];
         /// The nearest integer, halves to even.
-        Round = "round" (Number) f64 |x| x.round_ties_even(), f32 |x| x.round_ties_even(), int |x| x, grad [];
+        Round = "round" (Number) f64 |x| x.round_ties_even(), f32 |x| x.round_ties_even(), int |x| x, grad [|r| r.dy.constant(0.0)];
         /// Not, bit by bit; on `bool` the logical not.
         Not = "bitwise_not" (Logic) f64 no_float, f32 no_float, int |x| !x, grad [];
     }
@@ -276,8 +276,8 @@ scalar_ops! {
         /// a / b; integers are cast to floats before they get here, as in PyTorch.
         Div = "div" (Float) f64 |a, b| a / b, f32 |a, b| a / b, int no_int2,
             grad [|r| r.dy / r.x[1], |r| -(r.dy * r.y) / r.x[1]];
-        /// aᵇ. The gradient with respect to `a` is 0 where `b` is 0.
-        Pow = "pow" (Float) f64 libm::pow, f32 math::pow, int no_int2,
+        /// aᵇ. The gradient with respect to `a` is 0 where `b` is 0. Integers wrap; a negative exponent truncates.
+        Pow = "pow" (Number) f64 libm::pow, f32 math::pow, int math::pow_i64,
             grad [
                 |r| {
                     let slope = r.dy * (r.x[1] * r.x[0].pow(r.x[1] - 1.0));

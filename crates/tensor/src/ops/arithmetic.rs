@@ -235,7 +235,7 @@ macro_rules! unary_methods {
 unary_methods! {
     /// |x|.
     abs => Abs;
-    /// −1, 0 or 1; NaN stays NaN.
+    /// −1, 0 or 1; 0 for NaN.
     sign => Sign;
     /// max(x, 0); NaN stays NaN.
     relu => Relu;

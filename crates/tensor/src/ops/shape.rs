@@ -3,12 +3,13 @@
 use std::panic::Location;
 
 use gradus_ir::ops::{Concat, Expand, Pad, Permute, Reshape};
-use gradus_ir::{Axes, Shape};
+use gradus_ir::{Axes, Scalar, Shape};
 use smallvec::{SmallVec, smallvec};
 
 use super::axis_of;
 use crate::error::{Error, ErrorKind};
-use crate::record::{fail, record};
+use crate::node::Operand;
+use crate::record::{fail, record, record_source};
 use crate::tensor::Tensor;
 
 /// Sizes for a reshape, one of which may be −1: whatever is left.
@@ -205,5 +206,25 @@ impl Tensor {
             Ok(axis) => record(Pad { axis, before, after, step: 1 }, smallvec![self.operand()]),
             Err(failed) => failed,
         }
+    }
+    /// Surrounded by a number along an axis.
+    #[track_caller]
+    pub fn pad_with(
+        &self,
+        axis: isize,
+        before: usize,
+        after: usize,
+        value: impl Into<Scalar>,
+    ) -> Tensor {
+        let at = match axis_of("pad", self, axis, 0, Location::caller()) {
+            Ok(at) => at,
+            Err(failed) => return failed,
+        };
+        let value = value.into();
+        let side = |size| {
+            let number = smallvec![Operand::Slot(value, self.dtype())];
+            record_source(Expand { shape: self.shape().with_dim(at, size) }, number, self.device())
+        };
+        Tensor::cat(&[&side(before), self, &side(after)], axis)
     }
 }

@@ -1,0 +1,6 @@
+//! Tests of the intermediate representation as a whole. One binary, so that it links once.
+
+mod finite_differences;
+mod gradients;
+mod rng;
+mod saved;

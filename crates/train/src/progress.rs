@@ -1,0 +1,89 @@
+//! What a run shows of itself: lines on the standard output, a bar on the standard error.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use gradus_data::{Dataset, LabelledImages};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::metrics::thousands;
+use crate::{Config, EpochMetrics};
+
+/// Shows how a run gets on. The bar appears only where the standard error is a terminal, and leaves
+/// nothing behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    quiet: bool,
+}
+
+impl Progress {
+    /// Shows everything, or nothing if `quiet`.
+    pub fn new(quiet: bool) -> Progress {
+        Progress { quiet }
+    }
+
+    /// Prints a line, unless quiet. A run does not fail because nobody reads what it prints.
+    pub fn line(&self, line: impl fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(io::stdout(), "{line}");
+        }
+    }
+
+    /// Says what is about to be trained, on what.
+    pub fn started(
+        &self,
+        config: &Config,
+        train: &LabelledImages,
+        test: &LabelledImages,
+        widths: &[usize],
+    ) {
+        let count = |images: &LabelledImages| thousands(images.len() as u64);
+        let layers: Vec<String> = widths.iter().map(usize::to_string).collect();
+        let parameters: usize = widths.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
+        self.line(format_args!(
+            "{}: {} images {} to train on, {} to test\nnetwork {}: {} parameters, on {} with {} \
+             threads, seed {}",
+            config.dataset,
+            count(train),
+            train.image_shape(),
+            count(test),
+            layers.join(" → "),
+            thousands(parameters as u64),
+            config.device,
+            gradus_tensor::num_threads(),
+            config.seed
+        ));
+    }
+
+    /// Begins an epoch of so many batches.
+    pub fn epoch(&self, epoch: usize, epochs: usize, batches: usize) -> EpochProgress<'_> {
+        let name = format!("epoch {epoch:>width$}/{epochs}", width = epochs.to_string().len());
+        let bar = match self.quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(batches as u64),
+        };
+        let style = ProgressStyle::with_template("{prefix}  {bar:40}  {pos}/{len} batches, {eta} left")
+            .expect("the template is well-formed");
+        EpochProgress { progress: self, bar: bar.with_style(style).with_prefix(name.clone()), name }
+    }
+}
+
+/// Shows how an epoch gets on. Its bar goes when it is dropped.
+pub struct EpochProgress<'a> {
+    progress: &'a Progress,
+    bar: ProgressBar,
+    name: String,
+}
+
+impl EpochProgress<'_> {
+    /// A batch is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// The epoch is done: its line takes the place of the bar.
+    pub fn finish(self, metrics: &EpochMetrics) {
+        self.bar.finish_and_clear();
+        self.progress.line(format_args!("{}  {metrics}", self.name));
+    }
+}

@@ -1,0 +1,174 @@
+//! The folder of a run: what was asked for, what came of it, and the model.
+//!
+//! | file | |
+//! |---|---|
+//! | `config.json` | the [`Config`]: all that is needed to repeat the run or its evaluation |
+//! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
+//! | `model.safetensors` | the trained model, under PyTorch's names |
+//!
+//! Files are written under another name and renamed, so that a run that is killed leaves the file of
+//! before or a whole one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gradus_io::{load_safetensors, save_safetensors};
+use gradus_nn::{Module, Sequential};
+use gradus_tensor::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+use crate::config::network;
+use crate::{Config, RunMetrics};
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.json";
+const MODEL: &str = "model.safetensors";
+
+/// A folder that holds a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new run's folder, made if need be together with the folders above it.
+    ///
+    /// # Errors
+    /// If there is something in it already, or it cannot be made.
+    pub fn create(path: &Path) -> Result<RunFolder> {
+        fs::create_dir_all(path).map_err(|error| cannot("make the folder", path, &error))?;
+        let mut entries =
+            fs::read_dir(path).map_err(|error| cannot("read the folder", path, &error))?;
+        if entries.next().is_some() {
+            let message = format!(
+                "{}: the folder is not empty, and a run overwrites nothing; give another folder or \
+                 remove this one",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(RunFolder { path: path.to_owned() })
+    }
+
+    /// A new run's folder `parent/<name>-<number>`, with the first number that is free.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create_numbered(parent: &Path, name: &str) -> Result<RunFolder> {
+        fs::create_dir_all(parent).map_err(|error| cannot("make the folder", parent, &error))?;
+        let mut number = 1;
+        loop {
+            // Whoever makes the folder owns it, also if several runs start at once.
+            let path = parent.join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(RunFolder { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(cannot("make the folder", &path, &error)),
+            }
+        }
+    }
+
+    /// The folder of a run there has been.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn open(path: &Path) -> Result<RunFolder> {
+        let folder = RunFolder { path: path.to_owned() };
+        if folder.path.join(CONFIG).is_file() {
+            return Ok(folder);
+        }
+        let message = format!(
+            "{}: not the folder of a run, as there is no {CONFIG} in it; give one that `gradus train` \
+             has made",
+            path.display()
+        );
+        Err(Error::new(ErrorKind::Io, message))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what the run was asked for.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_config(&self, config: &Config) -> Result<()> {
+        self.save_json(CONFIG, config)
+    }
+
+    /// Reads what the run was asked for.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not what it should be.
+    pub fn config(&self) -> Result<Config> {
+        let path = self.path.join(CONFIG);
+        let text = fs::read_to_string(&path).map_err(|error| cannot("read", &path, &error))?;
+        serde_json::from_str(&text).map_err(|error| {
+            let message = format!(
+                "{}: {error}; it should be as `gradus train` wrote it, version {} or near",
+                path.display(),
+                env!("CARGO_PKG_VERSION")
+            );
+            Error::new(ErrorKind::Format, message)
+        })
+    }
+
+    /// Writes what has come of the run so far.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_metrics(&self, metrics: &RunMetrics) -> Result<()> {
+        self.save_json(METRICS, metrics)
+    }
+
+    /// Writes the model's parameters and buffers.
+    ///
+    /// # Errors
+    /// If they cannot be evaluated or the file cannot be written.
+    pub fn save_model(&self, model: &dyn Module) -> Result<()> {
+        save_safetensors(self.path.join(MODEL), &model.state_dict())
+    }
+
+    /// Reads the network, whose layers have these [widths](Config::widths).
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or holds another network.
+    pub fn load_network(&self, widths: &[usize]) -> Result<Sequential> {
+        let path = self.path.join(MODEL);
+        let state = load_safetensors(&path)?;
+        // Compared before the network is made: the widths come from a file too, and may be absurd.
+        let held: usize = state.iter().map(|(_, tensor)| tensor.numel()).sum();
+        let layers = widths.windows(2).map(|w| w[0].checked_add(1)?.checked_mul(w[1]));
+        let wanted = layers.into_iter().try_fold(0usize, |sum, layer| sum.checked_add(layer?));
+        if wanted != Some(held) {
+            let message = format!(
+                "{}: holds {held} numbers, which is no network of the widths {widths:?}; model and \
+                 {CONFIG} do not belong together",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Format, message));
+        }
+        let network = network(widths);
+        network.load_state_dict(&state).map_err(|error| error.context(path.display()))?;
+        Ok(network)
+    }
+
+    fn save_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let path = self.path.join(name);
+        let unfinished = self.path.join(format!("{name}.unfinished"));
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::new(ErrorKind::Format, format!("{}: {error}", path.display())))?;
+        text.push('\n');
+        fs::write(&unfinished, text)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(|error| cannot("write", &path, &error))
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("cannot {what} {}: {error}", path.display());
+    Error::new(ErrorKind::Io, message)
+}

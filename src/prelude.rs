@@ -1,0 +1,6 @@
+//! Everything a training script uses: `use gradus::prelude::*;`.
+
+pub use crate::data::{DataLoader, Dataset, Split};
+pub use crate::nn::*;
+pub use crate::{BackwardOptions, DType, Device, Error, ErrorKind, Result, Shape, Tensor};
+pub use crate::{grad, manual_seed, no_grad};
