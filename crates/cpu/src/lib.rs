@@ -1,11 +1,24 @@
 //! *How* Gradus computes on a processor.
 //!
-//! [`pool`] runs tasks on all threads at a launch cost below a microsecond; [`buffer`] is recycled, aligned
-//! memory; [`gemm`] multiplies matrices.
+//! [`Executable`] runs the plans that [`gradus_ir::schedule`] compiles: a list of kernels (`kernels`, one file
+//! each; `loops` for fused element-wise ops and reductions), wave by wave, on a [`pool`] whose launches cost
+//! less than a microsecond. [`buffer`] is recycled, aligned memory; [`gemm`] multiplies matrices; [`tier()`] is
+//! the set of vector instructions in use.
 //!
 //! One rule holds everywhere: work is split by *shape*, never by the number of threads, so that any number
 //! of threads gives the same bits.
 
 pub mod buffer;
+mod executable;
+mod fold;
 pub mod gemm;
+mod kernels;
+mod layout;
+mod loops;
+mod memory;
 pub mod pool;
+mod tier;
+
+pub use executable::Executable;
+pub use kernels::has_kernel;
+pub use tier::{Tier, set_tier, tier};

@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Data, DeriveInput, Error, Field, Fields, Generics, Ident, Index, Path, Result, Variant,
+    Data, DeriveInput, Error, Field, Fields, Generics, Ident, Member, Path, Result, Variant,
     parse_quote,
 };
 
@@ -45,11 +45,8 @@ fn visit_struct(fields: &Fields) -> Result<TokenStream> {
         .iter()
         .enumerate()
         .map(|(i, field)| {
-            let member = match &field.ident {
-                Some(name) => name.to_token_stream(),
-                None => Index::from(i).to_token_stream(),
-            };
-            visit_field(field, &key(field, i), &quote!(&self.#member))
+            let member = member(field, i);
+            visit_field(field, i, &quote!(&self.#member))
         })
         .collect()
 }
@@ -57,7 +54,6 @@ fn visit_struct(fields: &Fields) -> Result<TokenStream> {
 fn visit_variant(path: &Path, variant: &Variant) -> Result<TokenStream> {
     none_on_variant(&variant.attrs)?;
     let name = &variant.ident;
-    let binding = |i: usize| format_ident!("__field{i}");
     if let Fields::Unnamed(fields) = &variant.fields
         && let [field] = &fields.unnamed.iter().collect::<Vec<_>>()[..]
     {
@@ -71,12 +67,8 @@ fn visit_variant(path: &Path, variant: &Variant) -> Result<TokenStream> {
     let mut pattern = TokenStream::new();
     let mut body = TokenStream::new();
     for (i, field) in variant.fields.iter().enumerate() {
-        let bound = binding(i);
-        let member = match &field.ident {
-            Some(name) => name.to_token_stream(),
-            None => Index::from(i).to_token_stream(),
-        };
-        let shown = visit_field(field, &key(field, i), &quote!(#bound))?;
+        let (member, bound) = (member(field, i), format_ident!("__field{i}"));
+        let shown = visit_field(field, i, &quote!(#bound))?;
         if !shown.is_empty() {
             pattern.extend(quote!(#member: #bound,));
         }
@@ -86,16 +78,20 @@ fn visit_variant(path: &Path, variant: &Variant) -> Result<TokenStream> {
 }
 
 /// Shows one field. Errors about its type point at it.
-fn visit_field(field: &Field, key: &str, value: &TokenStream) -> Result<TokenStream> {
+fn visit_field(field: &Field, position: usize, value: &TokenStream) -> Result<TokenStream> {
     if FieldOptions::parse(&field.attrs)?.skip {
         return Ok(TokenStream::new());
     }
+    let key = match &field.ident {
+        Some(name) => name.unraw().to_string(),
+        None => position.to_string(),
+    };
     Ok(quote_spanned!(field.ty.span()=> __visitor.child(#key, #value);))
 }
 
-/// The name of a field in a state dict.
-fn key(field: &Field, position: usize) -> String {
-    field.ident.as_ref().map_or_else(|| position.to_string(), |name| name.unraw().to_string())
+/// How code refers to a field.
+fn member(field: &Field, position: usize) -> Member {
+    field.ident.clone().map_or_else(|| Member::from(position), Member::Named)
 }
 
 /// The type's generics, with the bounds under which its fields are modules.

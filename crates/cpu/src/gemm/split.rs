@@ -110,7 +110,8 @@ pub(super) fn plan(gemm: Gemm) -> GemmPlan {
 fn layout(m: usize, n: usize, k: usize, a: Strides, b: Strides) -> Layout {
     let columns = b.col == 1 || n == 1;
     let rows = a.row == 1 || m == 1;
-    let transposed = !columns && m * n + if rows { 0 } else { m * k } < k * n;
+    let into_panels = if rows { 0 } else { m * k };
+    let transposed = !columns && m * n + into_panels < k * n;
     let (contiguous, along_k) =
         if transposed { (rows, (a.col, b.row)) } else { (columns, (b.row, a.col)) };
     // Packing takes runs along k. Where the other side has none, the kernel packs both, and better.

@@ -1,7 +1,7 @@
 //! Every gradient rule against finite differences.
 
 use gradus_ir::autograd::gradients;
-use gradus_ir::graph::{Graph, build};
+use gradus_ir::graph::{Graph, NodeId, build};
 use gradus_ir::ops::{Cast, CrossEntropy, Op, Sample, SampleInput};
 use gradus_ir::scalar::{ScalarOp, Signature};
 use gradus_ir::{Array, DType, Type, interpret};
@@ -108,7 +108,7 @@ fn negative_bases_have_gradients() {
     for (exponent, seed) in [(3.0, 1), (2.0, 2), (1.0, 3), (-2.0, 4), (0.0, 5)] {
         let rng = &mut Rng::new(seed);
         let x = floats(&[4], rng.distinct(4));
-        let power = |g: &mut Graph, x: &[gradus_ir::graph::NodeId]| {
+        let power = |g: &mut Graph, x: &[NodeId]| {
             build(g, x, |x| x[0].pow(x[0].constant(exponent)).id())
         };
         check(&format!("x^{exponent}"), &[x], power, rng);
@@ -139,7 +139,7 @@ fn compositions() {
     let x = floats(&[3, 4], rng.distinct(12));
     let w = floats(&[4, 4], rng.distinct(16));
     let labels = Array::int(Type::new([3], DType::I64), vec![3, 0, 2]);
-    let layer_norm = |g: &mut Graph, x: &[gradus_ir::graph::NodeId]| {
+    let layer_norm = |g: &mut Graph, x: &[NodeId]| {
         build(g, x, |x| {
             let centred = x[0] - x[0].sum(&[1], true) * 0.25;
             let variance = (centred * centred).sum(&[1], true) * 0.25;
@@ -147,7 +147,7 @@ fn compositions() {
         })
     };
     check("layer norm", &[x.clone()], layer_norm, rng);
-    let attention = |g: &mut Graph, x: &[gradus_ir::graph::NodeId]| {
+    let attention = |g: &mut Graph, x: &[NodeId]| {
         build(g, x, |x| {
             let scores = x[0].matmul(x[1]).matmul(x[0].transposed());
             let e = (scores - scores.max(&[1], true)).op(ScalarOp::Exp);
@@ -155,7 +155,7 @@ fn compositions() {
         })
     };
     check("attention", &[x.clone(), w.clone()], attention, rng);
-    let classifier = |g: &mut Graph, x: &[gradus_ir::graph::NodeId]| {
+    let classifier = |g: &mut Graph, x: &[NodeId]| {
         build(g, x, |x| {
             let logits = x[0].matmul(x[1]).op(ScalarOp::Tanh).matmul(x[1]);
             logits.apply(CrossEntropy, &[x[2]]).id()

@@ -4,3 +4,6 @@ mod finite_differences;
 mod gradients;
 mod rng;
 mod saved;
+mod inference;
+mod known_answers;
+mod special_values;

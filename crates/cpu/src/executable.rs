@@ -1,0 +1,184 @@
+//! A compiled plan made ready to run: kernels with their sizes worked out, tasks listed wave by wave.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+
+use gradus_ir::Scalar;
+use gradus_ir::ops::CheckFailure;
+use gradus_ir::schedule::{Place, Plan};
+
+use crate::buffer::{ALIGN, Buffer};
+use crate::kernels::{Kernel, prepare};
+use crate::memory::{Address, Memory, Scratch, Workspace, lock};
+use crate::pool::pool;
+
+/// A plan ready to run, any number of times and from any thread.
+///
+/// A run allocates nothing but its outputs. Each wave is one launch of the pool; what its tasks are follows
+/// from the plan alone, so that any number of threads gives the same bits.
+pub struct Executable {
+    plan: Plan,
+    kernels: Vec<Box<dyn Kernel>>,
+    waves: Vec<Wave>,
+    /// Where the kernels' scratch memory starts in the arena, and where it ends.
+    scratch: usize,
+    arena: usize,
+    counters: usize,
+}
+
+/// Kernels that run side by side.
+struct Wave {
+    /// Every task: which of a kernel.
+    tasks: Vec<(u32, u32)>,
+    /// Whether it is too small to share out.
+    inline: bool,
+}
+
+/// Waves that cost less run on the calling thread.
+const SMALL: usize = 48 << 10;
+
+impl Executable {
+    /// Prepares a plan.
+    pub fn new(plan: Plan) -> Executable {
+        let mut scratch = Scratch::default();
+        let mut kernels: Vec<Option<Box<dyn Kernel>>> =
+            plan.kernels.iter().map(|_| None).collect();
+        let mut waves = Vec::with_capacity(plan.waves.len());
+        for wave in &plan.waves {
+            scratch.next_wave();
+            let mut tasks = Vec::new();
+            let mut cost = 0;
+            for &k in wave {
+                let kernel = prepare(&plan.kernels[k], &plan, &mut scratch);
+                tasks.extend((0..kernel.tasks()).map(|task| (k as u32, task as u32)));
+                cost += kernel.cost();
+                kernels[k] = Some(kernel);
+            }
+            waves.push(Wave { tasks, inline: cost < SMALL });
+        }
+        let start = plan.arena.next_multiple_of(ALIGN);
+        Executable {
+            kernels: kernels.into_iter().flatten().collect(),
+            waves,
+            scratch: start,
+            arena: start + scratch.bytes,
+            counters: scratch.counters,
+            plan,
+        }
+    }
+
+    /// What it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Bytes of scratch memory that a run borrows from the process: the plan's arena, and the partial results
+    /// of reductions and products.
+    pub fn workspace_bytes(&self) -> usize {
+        self.arena
+    }
+
+    /// Runs the plan on the graph's inputs, contiguous and row-major, and its slots.
+    ///
+    /// A donated input that nobody else holds is overwritten, otherwise it is replaced by a copy that is;
+    /// either way it afterwards is the buffer of the output it became.
+    ///
+    /// # Errors
+    /// The first check, in the order of the graph, that failed, with the first element that did. The inputs
+    /// are then as they were, donated ones included.
+    ///
+    /// # Panics
+    /// If an input or slot is missing, or an input has another size than the graph says.
+    pub fn run(
+        &self,
+        inputs: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        let mut workspace = Workspace::take();
+        let arena = workspace.arena.ensure(self.arena);
+        let mut fresh: Vec<(usize, Arc<Buffer>)> = Vec::new();
+        let mut copies: Vec<(usize, Arc<Buffer>)> = Vec::new();
+        workspace.values.clear();
+        for (v, value) in self.plan.values.iter().enumerate() {
+            let address = match value.place {
+                Place::Arena(offset) => arena.wrapping_add(offset),
+                Place::Output => {
+                    let mut buffer = Arc::new(Buffer::stale(value.ty.bytes()));
+                    let address = unique(&mut buffer);
+                    fresh.push((v, buffer));
+                    address
+                }
+                Place::Input(i) => {
+                    let given = &inputs[i as usize];
+                    assert_eq!(given.len(), value.ty.bytes(), "bytes of input {i}, {}", value.ty);
+                    given.as_ptr().cast_mut()
+                }
+                Place::Donated(i) => {
+                    let given = &mut inputs[i as usize];
+                    assert_eq!(given.len(), value.ty.bytes(), "bytes of input {i}, {}", value.ty);
+                    match Arc::get_mut(given) {
+                        Some(buffer) => buffer.as_mut_ptr(),
+                        None => {
+                            let copy = Buffer::from_slice(given.as_slice::<u8>());
+                            copies.push((i as usize, Arc::new(copy)));
+                            let (_, copy) = copies.last_mut().expect("just pushed");
+                            unique(copy)
+                        }
+                    }
+                }
+            };
+            workspace.values.push(Address(address));
+        }
+        if workspace.counters.len() < self.counters {
+            workspace.counters.resize_with(self.counters, AtomicU32::default);
+        }
+        let failure = Mutex::new(None);
+        let memory = Memory {
+            values: &workspace.values,
+            scratch: arena.wrapping_add(self.scratch),
+            counters: &workspace.counters,
+            slots,
+            failure: &failure,
+        };
+        for (w, wave) in self.waves.iter().enumerate() {
+            if w == self.plan.gate && lock(&failure).is_some() {
+                break;
+            }
+            self.run_wave(wave, &memory);
+        }
+        workspace.give_back();
+        if let Some(failure) = lock(&failure).take() {
+            return Err(failure);
+        }
+        for (i, copy) in copies {
+            inputs[i] = copy;
+        }
+        let output = |v: usize| match self.plan.values[v].place {
+            Place::Input(i) | Place::Donated(i) => inputs[i as usize].clone(),
+            Place::Output | Place::Arena(_) => {
+                let found = fresh.binary_search_by_key(&v, |&(v, _)| v);
+                fresh[found.expect("an output has a buffer of its own")].1.clone()
+            }
+        };
+        Ok(self.plan.outputs.iter().map(|v| output(v.index())).collect())
+    }
+
+    fn run_wave(&self, wave: &Wave, memory: &Memory<'_>) {
+        let run = |i: usize| {
+            let (kernel, task) = wave.tasks[i];
+            // SAFETY: every task of the wave runs once; values are as large as the plan says, and the plan
+            // lets no kernel of a wave write what another reads or writes.
+            unsafe { self.kernels[kernel as usize].run(task as usize, memory) };
+        };
+        if wave.inline {
+            (0..wave.tasks.len()).for_each(run);
+        } else {
+            pool().run(wave.tasks.len(), &run);
+        }
+    }
+}
+
+/// The address of a buffer that was just made.
+fn unique(buffer: &mut Arc<Buffer>) -> *mut u8 {
+    Arc::get_mut(buffer).expect("nobody else holds it yet").as_mut_ptr()
+}
