@@ -4,7 +4,7 @@
 pub use gradus_data as data;
 pub use gradus_io as io;
 pub use gradus_nn as nn;
-pub use gradus_nn::Module;
+pub use gradus_nn::{Module, optim};
 pub use gradus_tensor::*;
 pub use gradus_train as train;
 

@@ -2,5 +2,6 @@
 
 pub use crate::data::{DataLoader, Dataset, Split};
 pub use crate::nn::*;
+pub use crate::optim::{Adam, Optimizer, SGD};
 pub use crate::{BackwardOptions, DType, Device, Error, ErrorKind, Result, Shape, Tensor};
 pub use crate::{grad, manual_seed, no_grad};

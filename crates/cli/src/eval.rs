@@ -62,5 +62,6 @@ fn write_logits(
     device: Device,
 ) -> Result<()> {
     let (inputs, logits) = predict(model, images, workers, device)?;
-    io::save_safetensors(file, &[("inputs".to_owned(), inputs), ("logits".to_owned(), logits)])
+    let tensors = [("inputs".to_owned(), inputs), ("logits".to_owned(), logits)];
+    io::save_safetensors(file, &tensors, &[])
 }

@@ -71,15 +71,14 @@ impl Train {
         let (out, quiet) = (self.out.clone(), self.quiet);
         let config = self.config()?;
         let progress = Progress::new(quiet);
-        let (folder, metrics) = gradus::train::train(&config, workers, out.as_deref(), &progress)?;
+        let (folder, test) = gradus::train::train(&config, workers, out.as_deref(), &progress)?;
         let folder = folder.path().display();
         if quiet {
             return print(folder);
         }
-        if let Some(test) = metrics.test {
-            progress.line(format_args!("\n{test}"));
-        }
-        print(format_args!("\nsaved in {folder}; evaluate again with: gradus eval {folder}"))
+        print(format_args!(
+            "\n{test}\n\nsaved in {folder}; to evaluate it again: gradus eval {folder}"
+        ))
     }
 
     fn config(self) -> Result<Config> {

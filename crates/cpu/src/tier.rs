@@ -49,6 +49,7 @@ const UNSET: u8 = u8::MAX;
 
 /// The tier that kernels run on: what [`set_tier`] said last, else what `GRADUS_TIER` says, else the best that
 /// the processor has.
+#[inline]
 pub fn tier() -> Tier {
     match Tier::ALL.get(usize::from(CURRENT.load(Ordering::Relaxed))) {
         Some(&tier) => tier,
@@ -100,9 +101,10 @@ pub(crate) trait Vectorized {
 }
 
 /// Runs a piece of work on the current tier.
+#[inline(always)]
 pub(crate) fn vectorize(work: impl Vectorized) {
     match tier() {
-        Tier::Baseline => work.run(),
+        Tier::Baseline => baseline(work),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `set_tier` lets a tier pass only if the processor has its instructions.
         Tier::Avx2 => unsafe { avx2(work) },
@@ -114,13 +116,22 @@ pub(crate) fn vectorize(work: impl Vectorized) {
     }
 }
 
+// Never inlined: one copy of each piece of work is enough, wherever it is called from.
+
+#[inline(never)]
+fn baseline(work: impl Vectorized) {
+    work.run();
+}
+
 #[cfg(target_arch = "x86_64")]
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn avx2(work: impl Vectorized) {
     work.run();
 }
 
 #[cfg(target_arch = "x86_64")]
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn avx512(work: impl Vectorized) {
     work.run();

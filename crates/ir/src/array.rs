@@ -159,11 +159,11 @@ pub fn ravel(shape: &[usize], index: &[usize]) -> usize {
     shape.iter().zip(index).fold(0, |at, (&d, &i)| at * d + i)
 }
 
-/// `x` rounded to what `dtype` can hold.
+/// `x` rounded to what `dtype` can hold; to half precision by way of f32, in which its arithmetic runs.
 pub fn round_float(dtype: DType, x: f64) -> f64 {
     match dtype {
-        DType::F16 => f16::from_f64(x).to_f64(),
-        DType::BF16 => bf16::from_f64(x).to_f64(),
+        DType::F16 => f16::from_f32(x as f32).to_f64(),
+        DType::BF16 => bf16::from_f32(x as f32).to_f64(),
         DType::F32 => f64::from(x as f32),
         _ => x,
     }

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{Graph, Node, NodeId, build};
 use crate::ops::{Expand, Op, Permute, Reshape};
 use crate::scalar::ScalarOp;
+use crate::{DType, Type};
 
 /// Simplify, merge equal nodes, drop unused ones.
 pub fn optimize(graph: &Graph) -> Graph {
@@ -88,23 +89,27 @@ pub fn drop_dead(graph: &Graph) -> Graph {
     graph.rewrite(|g, id, node| live[id.index()].then(|| g.push_node(node)))
 }
 
-/// Replaces fused and half-precision ops that a backend has no kernel for by ordinary ones.
-pub fn lower(graph: &Graph, has_kernel: impl Fn(&Op, &[&crate::Type]) -> bool) -> Graph {
-    graph.rewrite(|g, _, node| {
-        let known = {
-            let types: Vec<&crate::Type> = node.inputs.iter().map(|&i| g.ty(i)).collect();
-            has_kernel(&node.op, &types)
-        };
-        if known {
-            return Some(g.push_node(node));
+/// Replaces fused and half-precision ops that a backend has no kernel for by ordinary ones, and likewise the ops
+/// of their bodies.
+pub fn lower(graph: &Graph, has_kernel: impl Fn(&Op, &[&Type]) -> bool) -> Graph {
+    let mut graph = graph.clone();
+    loop {
+        let lowered = graph.rewrite(|g, _, node| {
+            let known = {
+                let types: Vec<&Type> = node.inputs.iter().map(|&i| g.ty(i)).collect();
+                has_kernel(&node.op, &types)
+            };
+            Some(if known { g.push_node(node) } else { expand_body(g, node) })
+        });
+        if lowered == graph {
+            return graph;
         }
-        Some(expand_body(g, node))
-    })
+        graph = lowered;
+    }
 }
 
 fn expand_body(g: &mut Graph, node: Node) -> NodeId {
-    let body = crate::graph::build(g, &node.inputs, |x| {
-        use crate::DType;
+    let body = build(g, &node.inputs, |x| {
         if let Some(body) = node.op.body(x) {
             return Some(body.id());
         }

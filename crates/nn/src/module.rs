@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gradus_tensor::{Device, Parameter, Result, Tensor, Variable};
 
 pub use state_dict::StateDict;
+pub(crate) use state_dict::assign;
 
 /// Something that holds parameters.
 ///

@@ -1,6 +1,6 @@
 //! The evaluation of a classifier on samples that it was not trained on.
 
-use gradus_data::{DataLoader, Dataset, LabelledImages};
+use gradus_data::{DataLoader, LabelledImages};
 use gradus_nn::{CrossEntropyLoss, Layer};
 use gradus_tensor::{Device, Result, Tensor, no_grad};
 

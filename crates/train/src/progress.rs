@@ -35,19 +35,17 @@ impl Progress {
         config: &Config,
         train: &LabelledImages,
         test: &LabelledImages,
-        widths: &[usize],
+        parameters: usize,
     ) {
         let count = |images: &LabelledImages| thousands(images.len() as u64);
-        let layers: Vec<String> = widths.iter().map(usize::to_string).collect();
-        let parameters: usize = widths.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
         self.line(format_args!(
-            "{}: {} images {} to train on, {} to test\nnetwork {}: {} parameters, on {} with {} \
+            "{}: {} images {} to train on, {} to test, {} classes\n{} parameters, {} with {} \
              threads, seed {}",
             config.dataset,
             count(train),
             train.image_shape(),
             count(test),
-            layers.join(" → "),
+            train.classes().len(),
             thousands(parameters as u64),
             config.device,
             gradus_tensor::num_threads(),

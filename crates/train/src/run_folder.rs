@@ -129,7 +129,8 @@ impl RunFolder {
     /// # Errors
     /// If they cannot be evaluated or the file cannot be written.
     pub fn save_model(&self, model: &dyn Module) -> Result<()> {
-        save_safetensors(self.path.join(MODEL), &model.state_dict())
+        let metadata = [("gradus", env!("CARGO_PKG_VERSION"))];
+        save_safetensors(self.path.join(MODEL), &model.state_dict(), &metadata)
     }
 
     /// Reads the network, whose layers have these [widths](Config::widths).
@@ -152,7 +153,7 @@ impl RunFolder {
             return Err(Error::new(ErrorKind::Format, message));
         }
         let network = network(widths);
-        network.load_state_dict(&state).map_err(|error| error.context(path.display()))?;
+        network.load_state_dict(&state.into()).map_err(|error| error.context(path.display()))?;
         Ok(network)
     }
 

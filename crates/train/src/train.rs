@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use gradus_data::{DataLoader, Dataset, Split};
-use gradus_nn::{Adam, CrossEntropyLoss, Layer, Module, Optimizer};
-use gradus_tensor::{Result, manual_seed};
+use gradus_nn::optim::{Adam, Optimizer};
+use gradus_nn::{CrossEntropyLoss, Layer, Module};
+use gradus_tensor::{Error, ErrorKind, Result, manual_seed};
 
 use crate::config::network;
 use crate::metrics::{Accuracy, Mean};
-use crate::{Config, EpochMetrics, Progress, RunFolder, RunMetrics, evaluate};
+use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, evaluate};
 
 /// Trains a network on images and evaluates it: the job of `gradus train`.
 ///
@@ -24,7 +25,7 @@ pub fn train(
     workers: usize,
     out: Option<&Path>,
     progress: &Progress,
-) -> Result<(RunFolder, RunMetrics)> {
+) -> Result<(RunFolder, Evaluation)> {
     // The data comes first: if it is not there, no folder is made.
     let images = config.open(Split::Train)?;
     let test_images = config.open(Split::Test)?;
@@ -36,12 +37,11 @@ pub fn train(
 
     // All random numbers of this thread follow from the seed; here, those of the initial weights.
     manual_seed(config.seed);
-    let widths = config.widths(&images);
-    let model = network(&widths);
+    let model = network(&config.widths(&images));
     model.to(config.device)?;
+    progress.started(config, &images, &test_images, model.num_parameters());
     let criterion = CrossEntropyLoss::default();
     let mut optimizer = Adam::new(model.parameters(), config.lr);
-    progress.started(config, &images, &test_images, &widths);
 
     let samples = images.len();
     let loader = DataLoader::new(images)
@@ -73,7 +73,8 @@ pub fn train(
 
             // Loss, gradients, update and metrics run here, as one plan.
             optimizer.step().map_err(|error| {
-                error.context(format_args!("epoch {epoch}, batch {} of {}", number + 1, loader.len()))
+                let place = format!("epoch {epoch}, batch {} of {}", number + 1, loader.len());
+                explain(&error).context(place)
             })?;
             progress.step();
         }
@@ -90,7 +91,16 @@ pub fn train(
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
     folder.save_model(&model)?;
-    metrics.test = Some(evaluate(&model, test_images, workers, config.device)?);
+    let test = evaluate(&model, test_images, workers, config.device)?;
+    metrics.test = Some(test.clone());
     folder.save_metrics(&metrics)?;
-    Ok((folder, metrics))
+    Ok((folder, test))
+}
+
+/// What may help against an error of a step.
+fn explain(error: &Error) -> Error {
+    match error.kind() {
+        ErrorKind::Value => error.context("training diverged; try a lower learning rate"),
+        _ => error.clone(),
+    }
 }

@@ -4,7 +4,6 @@ use super::program::Program;
 use super::strip::Frame;
 use crate::kernels::{Kernel, TASK};
 use crate::memory::{Memory, with_strips};
-use crate::tier::{Vectorized, vectorize};
 
 /// A loop without reductions.
 pub(super) struct Map {
@@ -44,38 +43,22 @@ impl Kernel for Map {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        let start = task * self.per_task;
+        let mut start = task * self.per_task;
         let end = (start + self.per_task).min(self.numel);
         with_strips(Frame::bytes(&self.program), |scratch| {
-            vectorize(Strips { map: self, memory, scratch, start, end });
-        });
-    }
-}
-
-struct Strips<'a> {
-    map: &'a Map,
-    memory: &'a Memory<'a>,
-    scratch: *mut u8,
-    start: usize,
-    end: usize,
-}
-
-impl Vectorized for Strips<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let Strips { map, memory, scratch, mut start, end } = self;
-        // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
-        let frame = unsafe { Frame::new(&map.program, memory, scratch, end - start) };
-        let mut left = map.row - start % map.row;
-        while start < end {
-            let len = map.strip.min(left).min(end - start);
-            // SAFETY: the strip is inside this task's part of the space.
-            unsafe { frame.run(start, len) };
-            start += len;
-            left -= len;
-            if left == 0 {
-                left = map.row;
+            // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
+            let frame = unsafe { Frame::new(&self.program, memory, scratch, end - start) };
+            let mut left = self.row - start % self.row;
+            while start < end {
+                let len = self.strip.min(left).min(end - start);
+                // SAFETY: the strip is inside this task's part of the space.
+                unsafe { frame.run(start, len) };
+                start += len;
+                left -= len;
+                if left == 0 {
+                    left = self.row;
+                }
             }
-        }
+        });
     }
 }

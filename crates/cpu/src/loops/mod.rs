@@ -4,6 +4,7 @@
 //! [`reduce`] say which elements, and in which tasks.
 
 mod half;
+mod instr;
 mod map;
 mod program;
 mod reduce;

@@ -107,6 +107,32 @@ macro_rules! with_stored {
 }
 pub(crate) use with_stored;
 
+/// Runs an expression with `$T` standing for the type of a class that has arithmetic.
+macro_rules! with_number {
+    ($class:expr, $T:ident => $body:expr) => {
+        match $class {
+            Class::F32 => { type $T = f32; $body }
+            Class::F64 => { type $T = f64; $body }
+            Class::I64 => { type $T = i64; $body }
+            Class::Byte => unreachable!("bools have logic, not arithmetic"),
+        }
+    };
+}
+pub(super) use with_number;
+
+/// Runs an expression with `$T` standing for the type of a class.
+macro_rules! with_register {
+    ($class:expr, $T:ident => $body:expr) => {
+        match $class {
+            Class::F32 => { type $T = f32; $body }
+            Class::F64 => { type $T = f64; $body }
+            Class::I64 => { type $T = i64; $body }
+            Class::Byte => { type $T = u8; $body }
+        }
+    };
+}
+pub(super) use with_register;
+
 /// Rounds a strip of f32 to a dtype of that class.
 #[inline(always)]
 pub(super) fn round_f32(dtype: DType, strip: &mut [f32]) {

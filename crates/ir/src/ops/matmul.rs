@@ -93,7 +93,8 @@ impl Primitive for MatMul {
             let (a, b) = (x[0].floats(), x[1].floats());
             let mut y = Vec::with_capacity(ty.shape.numel());
             each(&mut |s, i, j| {
-                y.push((0..k).map(|p| a[(s * m + i) * k + p] * b[(s * k + p) * n + j]).sum());
+                let products = (0..k).map(|p| a[(s * m + i) * k + p] * b[(s * k + p) * n + j]);
+                y.push(products.fold(0.0, |sum, p| sum + p));
             });
             Ok(Array::float(ty.clone(), y))
         } else {

@@ -87,7 +87,8 @@ impl Primitive for Reduce {
                 let y = groups.iter().map(|g| {
                     let items = g.iter().map(|&i| v[i]);
                     match self.kind {
-                        ReduceKind::Sum => items.sum(),
+                        // Not `sum`, whose nothing is −0.
+                        ReduceKind::Sum => items.fold(0.0, |a, b| a + b),
                         ReduceKind::Max => items.fold(f64::NEG_INFINITY, maximum),
                         ReduceKind::Min => -items.fold(f64::NEG_INFINITY, |a, b| maximum(a, -b)),
                     }

@@ -81,6 +81,8 @@ struct Building {
     looped: Option<(Shape, Axes)>,
     /// The units that this one waits for, directly or not.
     ancestors: Bits,
+    /// Those among them whose results it reads otherwise than index by index: never one loop with them.
+    apart: Bits,
     merged: bool,
 }
 
@@ -105,6 +107,7 @@ impl Grouping {
                     members: Vec::new(),
                     looped: looped.clone(),
                     ancestors: Bits::default(),
+                    apart: Bits::default(),
                     merged: false,
                 });
                 self.units.len() - 1
@@ -120,6 +123,7 @@ impl Grouping {
         for &other in waits.iter().chain(joins).filter(|&&u| u != unit) {
             self.wait_for(unit, other);
         }
+        waits.iter().for_each(|&other| self.units[unit].apart.add(other));
         if home.is_some() {
             for &other in joins {
                 let other = self.resolve(other);
@@ -159,7 +163,8 @@ impl Grouping {
         }
     }
 
-    /// Whether `a`, which waits for `b`, can take it in: no third unit lies between them.
+    /// Whether `a`, which waits for `b`, can take it in: it reads `b` index by index only, and no third unit lies
+    /// between them.
     fn can_merge(&self, a: usize, b: usize) -> bool {
         let (ua, ub) = (&self.units[a], &self.units[b]);
         let (Some((shape_a, axes_a)), Some((shape_b, axes_b))) = (&ua.looped, &ub.looped) else {
@@ -169,6 +174,7 @@ impl Grouping {
         shape_a == shape_b
             && (axes_a.is_empty() || axes_b.is_empty() || axes_a == axes_b)
             && ua.members.len() + ub.members.len() <= MAX_STEPS
+            && !ua.apart.has(b)
             && !ub.ancestors.has(a)
             && !ua.ancestors.iter().any(between)
     }
@@ -177,6 +183,8 @@ impl Grouping {
         let members = self.units[b].members.clone();
         let looped = self.units[b].looped.take();
         let gained = self.units[b].ancestors.clone();
+        let apart = std::mem::take(&mut self.units[b].apart);
+        self.units[a].apart.unite(&apart);
         self.units[b].merged = true;
         for m in &members {
             self.of[m.index()] = Some(a);
@@ -190,6 +198,10 @@ impl Grouping {
         for (i, u) in self.units.iter_mut().enumerate() {
             let waits_for_b = u.ancestors.has(b);
             u.ancestors.remove(b);
+            if u.apart.has(b) {
+                u.apart.remove(b);
+                u.apart.add(a);
+            }
             if i == a || u.ancestors.has(a) {
                 u.ancestors.unite(&gained);
             }

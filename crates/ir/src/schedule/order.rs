@@ -87,7 +87,8 @@ fn candidate(plan: &Plan, donation: Donation) -> Option<(usize, ValueId)> {
     let same_type = plan.values[input].ty == plan.values[output.index()].ty;
     let input = ValueId(input as u32);
     let kept = plan.outputs.contains(&input);
-    if !used_once || !fresh || !same_type || kept {
+    let taken = plan.values.iter().any(|v| v.place == Place::Donated(donation.input));
+    if !used_once || !fresh || !same_type || kept || taken {
         return None;
     }
     let writes = |kernel: &Kernel| kernel.writes().contains(&output);

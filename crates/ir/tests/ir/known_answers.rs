@@ -96,15 +96,22 @@ fn casts() {
 /// A float on its way to half precision passes through f32, here as in a kernel.
 #[test]
 fn half_precision_rounds_from_f32() {
-    // Just above the middle between two neighbours, by less than f32 can tell.
-    let middle = 1.0 + 2f64.powi(-11);
-    let x = of(&[1], &[middle + 2f64.powi(-40)]);
-    assert_eq!(run(Cast { to: DType::F16 }, &[x.clone()]).floats(), [1.0]);
-    assert_eq!(x.to_vec::<gradus_ir::f16>()[0].to_f64(), 1.0);
-    let middle = 1.0 + 2f64.powi(-8);
-    let x = of(&[1], &[middle + 2f64.powi(-40)]);
-    assert_eq!(run(Cast { to: DType::BF16 }, &[x.clone()]).floats(), [1.0]);
-    assert_eq!(x.to_vec::<gradus_ir::bf16>()[0].to_f64(), 1.0);
+    let rounded = |x: f64, to: DType| {
+        let x = of(&[1], &[x]);
+        let narrow = run(Cast { to }, &[x.clone()]).floats()[0];
+        let stored = match to {
+            DType::F16 => x.to_vec::<gradus_ir::f16>()[0].to_f64(),
+            _ => x.to_vec::<gradus_ir::bf16>()[0].to_f64(),
+        };
+        assert_eq!(narrow, stored, "{to}");
+        narrow
+    };
+    for (to, ulp) in [(DType::F16, 2f64.powi(-10)), (DType::BF16, 2f64.powi(-7))] {
+        let middle = 1.0 + ulp / 2.0;
+        assert_eq!(rounded(middle, to), 1.0, "halves to even");
+        assert_eq!(rounded(middle + 2f64.powi(-22), to), 1.0 + ulp, "a little more, upwards");
+        assert_eq!(rounded(middle + 2f64.powi(-40), to), 1.0, "less than f32 can tell");
+    }
 }
 
 #[test]

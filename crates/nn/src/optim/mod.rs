@@ -21,6 +21,7 @@ pub use adam::{Adam, AdamOptions};
 pub use sgd::{SGD, SGDOptions};
 pub use state::State;
 
+use self::state::Restored;
 use crate::StateDict;
 use crate::module::assign;
 
@@ -106,13 +107,15 @@ pub trait Optimizer {
 ///
 /// impl UpdateRule for SignDescent {
 ///     const NAME: &'static str = "SignDescent";
-///     const STATE: &'static [&'static str] = &["momentum"];
 ///
 ///     fn lr_mut(&mut self) -> &mut f64 {
 ///         &mut self.lr
 ///     }
 ///     fn check(&self) -> Result<(), String> {
 ///         Ok(())
+///     }
+///     fn state(&self) -> &'static [&'static str] {
+///         &["momentum"]
 ///     }
 ///     fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor {
 ///         let momentum = state.get("momentum") * self.beta + grad * (1.0 - self.beta);
@@ -133,14 +136,14 @@ pub trait UpdateRule: Clone {
     /// The optimizer's name in errors.
     const NAME: &'static str;
 
-    /// The names of the tensors that are kept for each parameter.
-    const STATE: &'static [&'static str];
-
     /// The learning rate.
     fn lr_mut(&mut self) -> &mut f64;
 
     /// Whether the options make sense; if not, why.
     fn check(&self) -> Result<(), String>;
+
+    /// The names of the tensors that are kept for each parameter under these options.
+    fn state(&self) -> &'static [&'static str];
 
     /// The parameter's new value. Gradients are not recorded.
     fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor;
@@ -308,20 +311,18 @@ impl<R: UpdateRule> Optimizer for Stepper<R> {
 
     fn load_state_dict(&mut self, saved: &StateDict) -> Result<()> {
         let entries: HashMap<&str, &Tensor> = saved.iter().map(|(n, t)| (n.as_str(), t)).collect();
-        let mut restored = Vec::new();
-        let mut variables: Vec<(String, Variable)> = Vec::new();
-        for (i, member) in self.members().enumerate() {
-            let state = member.state.restored(i, R::STATE, &entries);
-            variables.extend(state.variables(i));
-            restored.push(state);
-        }
-        assign("the optimizer", &variables, &entries)?;
-        let mut restored = restored.into_iter();
-        for member in self.groups.iter_mut().flat_map(|group| &mut group.members) {
-            if let Some(state) = restored.next() {
-                member.state = state;
-            }
-        }
+        let members = self.groups.iter().flat_map(|group| {
+            group.members.iter().map(|member| (&member.parameter, group.options.state()))
+        });
+        let restored: Vec<Restored> = members
+            .enumerate()
+            .map(|(i, (parameter, names))| Restored::new(i, parameter, names, &entries))
+            .collect();
+        let cells: Vec<(String, Variable)> = restored.iter().flat_map(Restored::cells).collect();
+        assign("the optimizer", &cells, &entries)?;
+        let states = restored.into_iter().map(Restored::finish).collect::<Result<Vec<State>>>()?;
+        let members = self.groups.iter_mut().flat_map(|group| &mut group.members);
+        members.zip(states).for_each(|(member, state)| member.state = state);
         Ok(())
     }
 }

@@ -14,3 +14,4 @@ pub use accuracy::Accuracy;
 pub use confusion::ConfusionMatrix;
 pub use mean::Mean;
 pub use report::{ClassReport, EpochMetrics, Evaluation, RunMetrics};
+pub(crate) use report::thousands;

@@ -1,0 +1,145 @@
+//! The same bits on any number of threads and, but for the order of products, on any instruction tier.
+
+use std::sync::Mutex;
+
+use gradus_cpu::pool::{num_threads, set_num_threads};
+use gradus_cpu::{Tier, set_tier, tier};
+use gradus_ir::graph::Graph;
+use gradus_ir::ops::{MatMul, Op, Reduce, ReduceKind};
+use gradus_ir::scalar::ScalarOp;
+use gradus_ir::{DType, Type};
+
+use crate::harness::{Numbers, executable, run};
+use crate::random_graphs::{Made, graphs, make};
+
+/// Threads and tier are the process's: one test at a time.
+static SETTINGS: Mutex<()> = Mutex::new(());
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let _guard = SETTINGS.lock().unwrap();
+    let before = num_threads();
+    let mut cases: Vec<Made> = graphs(150).map(|seed| make(seed + 77, DType::F32)).collect();
+    cases.push(large());
+    for (i, Made { graph, inputs, slots }) in cases.iter().enumerate() {
+        let executable = executable(graph, &[]);
+        set_num_threads(1);
+        let alone = run(&executable, graph, inputs, slots).unwrap();
+        for threads in [2, 3, 4] {
+            set_num_threads(threads);
+            for _ in 0..3 {
+                let outcome = run(&executable, graph, inputs, slots).unwrap();
+                assert!(outcome.bytes() == alone.bytes(), "case {i}, {threads} threads");
+            }
+        }
+    }
+    set_num_threads(before);
+}
+
+/// Large enough for several tasks, contributions and waves.
+fn large() -> Made {
+    let mut numbers = Numbers(1);
+    let mut graph = Graph::new();
+    let types = [Type::new([700, 900], DType::F32), Type::new([900], DType::F32)];
+    let inputs = types.clone().map(|t| numbers.array(&t)).to_vec();
+    let [x, bias] = types.map(|t| graph.input(t));
+    let y = graph.add(ScalarOp::Add, &[x, bias]).unwrap();
+    let y = graph.add(ScalarOp::Sigmoid, &[y]).unwrap();
+    let sum = |axes: &[usize]| Reduce { kind: ReduceKind::Sum, axes: axes.into(), keepdim: false };
+    let columns = graph.add(sum(&[0]), &[y]).unwrap();
+    let z = graph.add(ScalarOp::Mul, &[y, y]).unwrap();
+    let rows = graph.add(sum(&[1]), &[z]).unwrap();
+    let all = graph.add(sum(&[0, 1]), &[x]).unwrap();
+    let turned = gradus_ir::ops::Permute { axes: [1, 0].as_slice().into() };
+    let turned = graph.add(turned, &[y]).unwrap();
+    let product = graph.add(MatMul, &[turned, z]).unwrap();
+    graph.set_outputs(vec![columns, rows, all, product, z]);
+    Made { graph, inputs, slots: vec![] }
+}
+
+#[test]
+fn every_tier_gives_the_same_bits() {
+    let _guard = SETTINGS.lock().unwrap();
+    let before = tier();
+    let has_product = |graph: &Graph| graph.nodes().iter().any(|n| matches!(n.op, Op::MatMul(_)));
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        for seed in graphs(150) {
+            let Made { graph, inputs, slots } = make(seed + 177, dtype);
+            if has_product(&graph) {
+                continue;
+            }
+            let executable = executable(&graph, &[]);
+            set_tier(Tier::Baseline);
+            let expected = run(&executable, &graph, &inputs, &slots).unwrap();
+            for tier in Tier::ALL.into_iter().filter(|t| t.is_supported()) {
+                assert_eq!(set_tier(tier), tier);
+                let outcome = run(&executable, &graph, &inputs, &slots).unwrap();
+                assert!(outcome.bytes() == expected.bytes(), "graph {seed} {dtype}, {tier}");
+            }
+        }
+    }
+    set_tier(before);
+}
+
+#[test]
+fn every_scalar_op_has_the_same_bits_on_every_tier() {
+    let _guard = SETTINGS.lock().unwrap();
+    let before = tier();
+    for &op in ScalarOp::ALL {
+        for dtype in [DType::F32, DType::F64, DType::F16, DType::I32] {
+            let mut graph = Graph::new();
+            let condition = op == ScalarOp::Where;
+            let types: Vec<Type> = (0..op.arity())
+                .map(|i| {
+                    let dtype = if condition && i == 0 { DType::Bool } else { dtype };
+                    Type::new([1000 + 13], dtype)
+                })
+                .collect();
+            let nodes: Vec<_> = types.iter().map(|t| graph.input(t.clone())).collect();
+            let Ok(y) = graph.add(op, &nodes) else { continue };
+            graph.set_outputs(vec![y]);
+            let mut numbers = Numbers(3);
+            let inputs: Vec<_> = types.iter().map(|t| numbers.array(t)).collect();
+            let executable = executable(&graph, &[]);
+            set_tier(Tier::Baseline);
+            let expected = run(&executable, &graph, &inputs, &[]).unwrap();
+            for tier in Tier::ALL {
+                set_tier(tier);
+                let outcome = run(&executable, &graph, &inputs, &[]).unwrap();
+                assert!(outcome.bytes() == expected.bytes(), "{op:?} {dtype}, {tier}");
+            }
+        }
+    }
+    set_tier(before);
+}
+
+/// The order of a sum follows from its shape, not from how the operand is stored or what else is kept.
+#[test]
+fn sums_do_not_depend_on_strides_or_on_other_outputs() {
+    for (shape, axes) in [([300, 200], [0]), ([300, 200], [1]), ([3, 20_000], [1])] {
+        let mut numbers = Numbers(9);
+        let ty = Type::new(shape, DType::F32);
+        let x = numbers.array(&ty);
+        let turned = Type::new([shape[1], shape[0]], DType::F32);
+        let transposed: Vec<f64> = (0..shape[1])
+            .flat_map(|j| (0..shape[0]).map(move |i| (i, j)))
+            .map(|(i, j)| x.floats()[i * shape[1] + j])
+            .collect();
+        let transposed = gradus_ir::Array::float(turned.clone(), transposed);
+        let sum = Reduce { kind: ReduceKind::Sum, axes: axes.as_slice().into(), keepdim: false };
+        let results = [(false, false), (true, false), (false, true)].map(|(turn, keep)| {
+            let mut graph = Graph::new();
+            let input = graph.input(if turn { turned.clone() } else { ty.clone() });
+            let permute = gradus_ir::ops::Permute { axes: [1, 0].as_slice().into() };
+            let x_node =
+                if turn { graph.add(permute, &[input]).unwrap() } else { input };
+            let y = graph.add(ScalarOp::Tanh, &[x_node]).unwrap();
+            let s = graph.add(sum.clone(), &[y]).unwrap();
+            graph.set_outputs(if keep { vec![s, y] } else { vec![s] });
+            let given = if turn { transposed.clone() } else { x.clone() };
+            run(&executable(&graph, &[]), &graph, &[given], &[]).unwrap().arrays[0].clone()
+        });
+        assert_eq!(results[0], results[1], "transposed {shape:?}");
+        assert_eq!(results[0], results[2], "stored {shape:?}");
+    }
+}

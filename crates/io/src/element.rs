@@ -1,0 +1,45 @@
+//! Elements as bytes, little-endian, as files hold them.
+
+use gradus_tensor::{DType, Element, Result, Shape, Tensor, bf16, f16};
+
+/// The bytes of a tensor's elements, row-major. Evaluates it.
+#[track_caller]
+pub(crate) fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    match tensor.dtype() {
+        DType::Bool => Ok(tensor.to_vec::<bool>()?.into_iter().map(u8::from).collect()),
+        DType::U8 => tensor.to_vec::<u8>(),
+        DType::I32 => Ok(flat(tensor.to_vec()?, i32::to_le_bytes)),
+        DType::I64 => Ok(flat(tensor.to_vec()?, i64::to_le_bytes)),
+        DType::F16 => Ok(flat(tensor.to_vec()?, f16::to_le_bytes)),
+        DType::BF16 => Ok(flat(tensor.to_vec()?, bf16::to_le_bytes)),
+        DType::F32 => Ok(flat(tensor.to_vec()?, f32::to_le_bytes)),
+        DType::F64 => Ok(flat(tensor.to_vec()?, f64::to_le_bytes)),
+    }
+}
+
+/// The tensor of bytes that are as many as its dtype and shape need.
+pub(crate) fn from_bytes(bytes: &[u8], dtype: DType, shape: Shape) -> Tensor {
+    match dtype {
+        DType::Bool => tensor(bytes, shape, |[byte]| byte != 0),
+        DType::U8 => Tensor::from_slice(bytes, shape),
+        DType::I32 => tensor(bytes, shape, i32::from_le_bytes),
+        DType::I64 => tensor(bytes, shape, i64::from_le_bytes),
+        DType::F16 => tensor(bytes, shape, f16::from_le_bytes),
+        DType::BF16 => tensor(bytes, shape, bf16::from_le_bytes),
+        DType::F32 => tensor(bytes, shape, f32::from_le_bytes),
+        DType::F64 => tensor(bytes, shape, f64::from_le_bytes),
+    }
+}
+
+fn flat<T: Element, const N: usize>(data: Vec<T>, bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    data.into_iter().flat_map(bytes).collect()
+}
+
+fn tensor<T: Element, const N: usize>(
+    bytes: &[u8],
+    shape: Shape,
+    element: impl Fn([u8; N]) -> T,
+) -> Tensor {
+    let (elements, _) = bytes.as_chunks::<N>();
+    Tensor::from_vec(elements.iter().map(|&bytes| element(bytes)).collect(), shape)
+}

@@ -1,0 +1,158 @@
+//! Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015) and AMSGrad (Reddi, Kale and Kumar,
+//! "On the convergence of Adam and beyond", ICLR 2018).
+
+use gradus_tensor::{Parameter, Tensor};
+
+use super::{State, Stepper, UpdateRule};
+
+/// Adam, with L2 weight decay as in PyTorch's class of this name. At the t-th step of a parameter:
+///
+/// ```text
+/// g ← ∇w + weight_decay · w
+/// m ← β₁ · m + (1 − β₁) · g
+/// v ← β₂ · v + (1 − β₂) · g²
+/// w ← w − lr / (1 − β₁ᵗ) · m / (√(v / (1 − β₂ᵗ)) + eps)
+/// ```
+///
+/// AMSGrad divides by the largest `v` so far instead.
+///
+/// ```
+/// use gradus_nn::optim::{Adam, Optimizer};
+/// use gradus_nn::{Layer, Linear, Module};
+/// use gradus_tensor::{DType, Tensor};
+/// let model = Linear::new(4, 1);
+/// let mut optimizer = Adam::new(model.parameters(), 1e-3).betas(0.9, 0.99).weight_decay(1e-4);
+/// model.forward(&Tensor::ones([2, 4], DType::F32)).mean().backward();
+/// optimizer.step()?;
+/// assert_eq!(optimizer.state_dict().names()[..3], ["0.step", "0.exp_avg", "0.exp_avg_sq"]);
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+pub type Adam = Stepper<AdamOptions>;
+
+/// The options of [`Adam`]. They can be changed between steps through [`Stepper::options_mut`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamOptions {
+    /// The learning rate: 1e-3 by default.
+    pub lr: f64,
+    /// The decay of the averages of the gradient and of its square: 0.9 and 0.999 by default.
+    pub betas: (f64, f64),
+    /// Added to the denominator: 1e-8 by default.
+    pub eps: f64,
+    /// How much of the weight is added to its gradient: 0 by default.
+    pub weight_decay: f64,
+    /// Whether to divide by the largest average of squares so far: no by default.
+    pub amsgrad: bool,
+    /// Whether to ascend instead: no by default.
+    pub maximize: bool,
+}
+
+macro_rules! builder {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $t:ty),+) $value:expr;)*) => {
+        impl Adam {
+            $($(#[$doc])*
+            /// Applies to all groups so far.
+            #[must_use]
+            pub fn $name(self, $($argument: $t),+) -> Adam {
+                self.with(|options| options.$name = $value)
+            })*
+        }
+
+        impl AdamOptions {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $($argument: $t),+) -> AdamOptions {
+                self.$name = $value;
+                self
+            })*
+        }
+    };
+}
+
+builder! {
+    /// With other decays of the averages.
+    betas(beta1: f64, beta2: f64) (beta1, beta2);
+    /// With another number added to the denominator.
+    eps(eps: f64) eps;
+    /// With weight decay.
+    weight_decay(weight_decay: f64) weight_decay;
+    /// With AMSGrad, or without.
+    amsgrad(amsgrad: bool) amsgrad;
+    /// Ascending, or descending.
+    maximize(maximize: bool) maximize;
+}
+
+impl Adam {
+    /// Adam of one group of parameters with default options.
+    pub fn new(parameters: Vec<Parameter>, lr: f64) -> Adam {
+        Adam::with_options(parameters, AdamOptions::new(lr))
+    }
+}
+
+impl AdamOptions {
+    /// The defaults, with a learning rate.
+    pub fn new(lr: f64) -> AdamOptions {
+        AdamOptions {
+            lr,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: false,
+            maximize: false,
+        }
+    }
+}
+
+impl Default for AdamOptions {
+    fn default() -> AdamOptions {
+        AdamOptions::new(1e-3)
+    }
+}
+
+impl UpdateRule for AdamOptions {
+    const NAME: &'static str = "Adam";
+
+    fn lr_mut(&mut self) -> &mut f64 {
+        &mut self.lr
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for beta in [self.betas.0, self.betas.1] {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(format!("betas are {:?}; both must lie in 0..1", self.betas));
+            }
+        }
+        for (name, value) in [("eps", self.eps), ("weight_decay", self.weight_decay)] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("{name} is {value}; it must be finite and not negative"));
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        let all = &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+        if self.amsgrad { all } else { &all[..2] }
+    }
+
+    fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor {
+        let (beta1, beta2) = self.betas;
+        let t = state.step() as f64;
+        let mut g = if self.maximize { -grad } else { grad };
+        if self.weight_decay != 0.0 {
+            g = g + value * self.weight_decay;
+        }
+        let m = state.get("exp_avg") * beta1 + &g * (1.0 - beta1);
+        let v = state.get("exp_avg_sq") * beta2 + &g * &g * (1.0 - beta2);
+        state.set("exp_avg", &m);
+        state.set("exp_avg_sq", &v);
+        let mut square = v;
+        if self.amsgrad {
+            square = state.get("max_exp_avg_sq").maximum(square);
+            state.set("max_exp_avg_sq", &square);
+        }
+        // The corrections for starting at zero are numbers, so that no step compiles another plan.
+        let rate = self.lr / (1.0 - beta1.powf(t));
+        let scale = 1.0 / (1.0 - beta2.powf(t)).sqrt();
+        value - m / (square.sqrt() * scale + self.eps) * rate
+    }
+}

@@ -1,0 +1,123 @@
+//! What an optimizer remembers of one parameter.
+
+use std::collections::HashMap;
+
+use gradus_tensor::{DType, Element, Parameter, Result, Tensor, Variable, bf16, f16};
+
+use crate::StateDict;
+
+/// The state of one parameter: how many steps it has taken, and tensors of its shape and dtype.
+pub struct State {
+    parameter: Variable,
+    steps: u64,
+    tensors: Vec<(&'static str, Variable)>,
+}
+
+impl State {
+    pub(super) fn new(parameter: Variable) -> State {
+        State { parameter, steps: 0, tensors: Vec::new() }
+    }
+
+    /// The number of the step that is being recorded, from 1. It counts steps that succeeded and in which the
+    /// parameter had a gradient.
+    pub fn step(&self) -> u64 {
+        self.steps + 1
+    }
+
+    /// A tensor of the state; zeros before it is first set.
+    pub fn get(&mut self, name: &'static str) -> Tensor {
+        self.variable(name).get()
+    }
+
+    /// Writes a tensor of the state. Takes effect if the step succeeds.
+    pub fn set(&mut self, name: &'static str, value: &Tensor) {
+        self.variable(name).set(value);
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.steps += 1;
+    }
+
+    fn variable(&mut self, name: &'static str) -> &Variable {
+        let at = self.tensors.iter().position(|(known, _)| *known == name);
+        let at = at.unwrap_or_else(|| {
+            self.tensors.push((name, Variable::new(zeros_like(&self.parameter.get()))));
+            self.tensors.len() - 1
+        });
+        &self.tensors[at].1
+    }
+
+    /// Adds the state of parameter `i`, if it has taken a step.
+    pub(super) fn save(&self, i: usize, into: &mut StateDict) {
+        if self.steps > 0 {
+            into.insert(key(i, STEP), Tensor::from_slice(&[self.steps as i64], []));
+            for (name, variable) in &self.tensors {
+                into.insert(key(i, name), variable.get().detach());
+            }
+        }
+    }
+}
+
+/// The state of a parameter while it is being loaded: cells for what was saved.
+pub(super) struct Restored {
+    i: usize,
+    state: State,
+    /// The cell for the number of steps; none if nothing was saved, as the parameter never had a gradient.
+    steps: Option<Variable>,
+}
+
+impl Restored {
+    /// For parameter `i`, of which `names` are kept.
+    pub(super) fn new(
+        i: usize,
+        parameter: &Parameter,
+        names: &[&'static str],
+        saved: &HashMap<&str, &Tensor>,
+    ) -> Restored {
+        let mut state = State::new(parameter.variable().clone());
+        let prefix = key(i, "");
+        if !saved.keys().any(|name| name.starts_with(&prefix)) {
+            return Restored { i, state, steps: None };
+        }
+        for name in names {
+            state.variable(name);
+        }
+        Restored { i, state, steps: Some(Variable::new(Tensor::from_slice(&[0i64], []))) }
+    }
+
+    /// The cells by the names they are saved under.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (String, Variable)> {
+        let steps = self.steps.iter().map(|cell| (STEP, cell));
+        let tensors = self.state.tensors.iter().map(|(name, cell)| (*name, cell));
+        steps.chain(tensors).map(|(name, cell)| (key(self.i, name), cell.clone()))
+    }
+
+    /// The state, once the cells are filled.
+    pub(super) fn finish(mut self) -> Result<State> {
+        if let Some(steps) = &self.steps {
+            self.state.steps = steps.get().item::<i64>()?.max(0) as u64;
+        }
+        Ok(self.state)
+    }
+}
+
+const STEP: &str = "step";
+
+fn key(i: usize, name: &str) -> String {
+    format!("{i}.{name}")
+}
+
+/// Zeros in a buffer of their own. A recorded constant would give the first step another plan than the rest.
+fn zeros_like(like: &Tensor) -> Tensor {
+    fn zeros<T: Element>(like: &Tensor) -> Tensor {
+        Tensor::from_vec(vec![T::default(); like.numel()], like.shape().clone())
+    }
+    let zeros = match like.dtype() {
+        DType::F64 => zeros::<f64>(like),
+        DType::F16 => zeros::<f16>(like),
+        DType::BF16 => zeros::<bf16>(like),
+        // Parameters hold floats.
+        _ => zeros::<f32>(like),
+    };
+    zeros.to(like.device())
+}
