@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Has `write` fill a new file beside `path`, which then takes its place. Whatever happens, `path` holds either what it
-/// held or all of the new content.
+/// Has `write` fill a new file beside `path`, which then takes its place. Whatever happens, `path`
+/// holds either what it held or all of the new content.
 pub(crate) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let temporary = Temporary(beside(path)?);
     let file = File::create_new(&temporary.0)?;
@@ -23,7 +23,8 @@ struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // It is gone if all went well; if not, the error that stopped the writing is the one to report.
+        // It is gone if all went well; if not, the error that stopped the writing is the one to
+        // report.
         let _ = fs::remove_file(&self.0);
     }
 }

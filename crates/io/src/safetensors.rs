@@ -102,7 +102,8 @@ fn header(parts: &[(&String, &Tensor, Vec<u8>)], metadata: &[(&str, &str)]) -> S
 /// Loads all tensors of a file, in the order in which they are stored.
 ///
 /// # Errors
-/// If the file cannot be read, is no complete safetensors file, or holds a dtype that Gradus does not have.
+/// If the file cannot be read, is no complete safetensors file, or holds a dtype that Gradus does
+/// not have.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
     let path = path.as_ref();
     let bytes = read(path)?;
@@ -115,7 +116,8 @@ pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>>
             let dtype = known(view.dtype()).ok_or_else(|| {
                 let all = DType::ALL.map(DType::name).join(", ");
                 let message = format!(
-                    "tensor `{name}` holds {}, which Gradus does not have; convert it to one of {all}",
+                    "tensor `{name}` holds {}, which Gradus does not have; convert it to one of \
+                     {all}",
                     view.dtype()
                 );
                 failed(path, ErrorKind::Format, message)
@@ -149,13 +151,13 @@ fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> Error {
     let found = bytes.len();
     let message = match expected_len(bytes) {
         _ if bytes.starts_with(b"PK\x03\x04") => {
-            "this is a zip archive, such as torch.save writes, and no safetensors file; save it with \
-             safetensors.torch.save_file"
+            "this is a zip archive, such as torch.save writes, and no safetensors file; save it \
+             with safetensors.torch.save_file"
                 .to_owned()
         }
         Some(expected) if expected > found as u64 => format!(
-            "the file ends after {found} bytes, but its header needs at least {expected}; it was cut short, \
-             or is no safetensors file: copy it again"
+            "the file ends after {found} bytes, but its header needs at least {expected}; it was \
+             cut short, or is no safetensors file: copy it again"
         ),
         _ => format!("{error}; it is no safetensors file, or was damaged: copy it again"),
     };

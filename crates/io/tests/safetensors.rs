@@ -110,7 +110,10 @@ fn a_file_is_replaced_as_a_whole() {
     save_safetensors(&path, &named(vec![("a", Tensor::scalar(1))]), &[]).unwrap();
     let failed = Tensor::zeros([2], DType::F32).matmul(&Tensor::zeros([3], DType::F32));
     let error = save_safetensors(&path, &named(vec![("a", failed)]), &[]).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("saving {}: tensor `a`: matmul", path.display())), "{error}");
+    assert!(
+        error.starts_with(&format!("saving {}: tensor `a`: matmul", path.display())),
+        "{error}"
+    );
     assert_eq!(load_safetensors(&path).unwrap()[0].1.item::<i64>().unwrap(), 1);
     save_safetensors(&path, &named(vec![("a", Tensor::scalar(2))]), &[]).unwrap();
     assert_eq!(load_safetensors(&path).unwrap()[0].1.item::<i64>().unwrap(), 2);
@@ -123,7 +126,10 @@ fn saving_names_the_file_and_the_remedy() {
     let path = folder.file("no-such-folder/x");
     let error = save_safetensors(&path, &[], &[]).unwrap_err().to_string();
     assert!(error.starts_with("saving ") && error.contains("no-such-folder"), "{error}");
-    assert!(error.ends_with("check that the folder exists, may be written and has space"), "{error}");
+    assert!(
+        error.ends_with("check that the folder exists, may be written and has space"),
+        "{error}"
+    );
     let twice = named(vec![("a", Tensor::scalar(1)), ("a", Tensor::scalar(2))]);
     let error = save_safetensors(folder.file("x"), &twice, &[]).unwrap_err().to_string();
     assert!(error.ends_with("the name `a` is taken; rename one of the tensors"), "{error}");
@@ -144,7 +150,8 @@ fn damage_is_noticed_and_explained() {
         fs::write(&path, &good[..len]).unwrap();
         let found = message(load_safetensors(&path), &path);
         if len >= 8 {
-            let start = format!("loading FILE: the file ends after {len} bytes, but its header needs");
+            let start =
+                format!("loading FILE: the file ends after {len} bytes, but its header needs");
             assert!(found.starts_with(&start), "{len}: {found}");
         }
     }
@@ -155,8 +162,8 @@ fn damage_is_noticed_and_explained() {
     fs::write(&path, b"PK\x03\x04 and so on").unwrap();
     assert_eq!(
         message(load_safetensors(&path), &path),
-        "loading FILE: this is a zip archive, such as torch.save writes, and no safetensors file; save it \
-         with safetensors.torch.save_file"
+        "loading FILE: this is a zip archive, such as torch.save writes, and no safetensors file; \
+         save it with safetensors.torch.save_file"
     );
 
     let text = String::from_utf8_lossy(&good[8..]).into_owned();
@@ -178,7 +185,7 @@ fn damage_is_noticed_and_explained() {
     fs::write(&path, bytes).unwrap();
     assert_eq!(
         message(load_safetensors(&path), &path),
-        "loading FILE: tensor `a` holds U32, which Gradus does not have; convert it to one of bool, uint8, \
-         int32, int64, float16, bfloat16, float32, float64"
+        "loading FILE: tensor `a` holds U32, which Gradus does not have; convert it to one of \
+         bool, uint8, int32, int64, float16, bfloat16, float32, float64"
     );
 }

@@ -19,7 +19,7 @@ fn main() {
 }
 
 /// Hidden layers; with Adam, 30 of them make a graph of 1,700 nodes.
-#[divan::bench(args = [3, 10, 30])]
+#[divan::bench(args = [3, 10, 30, 90])]
 fn adam_step(bencher: divan::Bencher<'_, '_>, layers: usize) {
     let sizes: Vec<usize> = vec![64; layers + 1];
     let program = training::step(32, &sizes, training::Optimizer::Adam);

@@ -1,6 +1,6 @@
 //! From a type's definition to its `impl Module`.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -23,7 +23,8 @@ pub(crate) fn module(input: &DeriveInput) -> Result<TokenStream> {
             quote!(match #value { #(#arms)* })
         }
         Data::Union(data) => {
-            let message = "a union cannot be a module, as nobody knows which field it holds: use an enum";
+            let message =
+                "a union cannot be a module, as nobody knows which field it holds: use an enum";
             return Err(Error::new(data.union_token.span, message));
         }
     };
@@ -60,7 +61,7 @@ fn visit_variant(path: &Path, variant: &Variant) -> Result<TokenStream> {
         return Ok(if FieldOptions::parse(&field.attrs)?.skip {
             quote!(Self::#name(_) => {})
         } else {
-            quote_spanned!(field.ty.span()=>
+            quote_spanned!(at(field)=>
                 Self::#name(__field0) => #path::Module::visit(__field0, __visitor),)
         });
     }
@@ -86,7 +87,12 @@ fn visit_field(field: &Field, position: usize, value: &TokenStream) -> Result<To
         Some(name) => name.unraw().to_string(),
         None => position.to_string(),
     };
-    Ok(quote_spanned!(field.ty.span()=> __visitor.child(#key, #value);))
+    Ok(quote_spanned!(at(field)=> __visitor.child(#key, #value);))
+}
+
+/// Where an error about a field's type points: at the type, in code that is none of the user's.
+fn at(field: &Field) -> Span {
+    Span::call_site().located_at(field.ty.span())
 }
 
 /// How code refers to a field.
@@ -106,10 +112,11 @@ fn with_bounds(input: &DeriveInput, path: &Path) -> Result<Generics> {
         let used: Vec<&Ident> = parameters.iter().filter(|p| mentions(ty, p)).collect();
         let predicates = &mut generics.make_where_clause().predicates;
         if mentions(ty, &input.ident) {
-            // A bound on a type that contains the one being derived would have itself as a condition.
-            predicates.extend(used.iter().map(|p| -> syn::WherePredicate {
-                parse_quote!(#p: #path::Module)
-            }));
+            // A bound on a type that contains the one being derived would have itself as a
+            // condition.
+            predicates.extend(
+                used.iter().map(|p| -> syn::WherePredicate { parse_quote!(#p: #path::Module) }),
+            );
         } else if !used.is_empty() {
             predicates.push(parse_quote!(#ty: #path::Module));
         }

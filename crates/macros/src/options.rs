@@ -59,6 +59,6 @@ fn each(
     attributes: &[Attribute],
     mut option: impl FnMut(ParseNestedMeta<'_>) -> Result<()>,
 ) -> Result<()> {
-    let ours = attributes.iter().filter(|a| a.path().is_ident("module"));
-    ours.map(|a| a.parse_nested_meta(&mut option)).collect()
+    let mut ours = attributes.iter().filter(|a| a.path().is_ident("module"));
+    ours.try_for_each(|a| a.parse_nested_meta(&mut option))
 }

@@ -1,4 +1,5 @@
-//! Dropout (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014).
+//! Dropout (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+//! JMLR 2014).
 
 use std::fmt;
 
@@ -6,8 +7,8 @@ use gradus_tensor::{Error, ErrorKind, Tensor};
 
 use crate::{Layer, Mode, Module};
 
-/// In training, zeroes each element with probability `p` and multiplies the others by `1 / (1 − p)`, which keeps the
-/// expected value; in evaluation, passes its input on.
+/// In training, zeroes each element with probability `p` and multiplies the others by `1 / (1 −
+/// p)`, which keeps the expected value; in evaluation, passes its input on.
 ///
 /// Each call draws a mask of its own from the thread's generator
 /// ([`manual_seed`](gradus_tensor::manual_seed)).

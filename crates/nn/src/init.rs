@@ -1,8 +1,8 @@
 //! Initial values for parameters, drawn from the thread's generator ([`manual_seed`]).
 //!
-//! For a weight `[out, in, …]`, `fan_in` is the number of inputs of one output, `in` times the sizes that follow,
-//! and `fan_out` that of outputs of one input. All are float32; PyTorch's functions of the same names with an
-//! underscore write in place instead.
+//! For a weight `[out, in, …]`, `fan_in` is the number of inputs of one output, `in` times the
+//! sizes that follow, and `fan_out` that of outputs of one input. All are float32; PyTorch's
+//! functions of the same names with an underscore write in place instead.
 //!
 //! ```
 //! use gradus_nn::{Linear, Parameter, init};
@@ -25,9 +25,9 @@ pub fn normal(shape: impl Into<Shape>, mean: f64, std: f64) -> Tensor {
     Tensor::randn(shape, DType::F32) * std + mean
 }
 
-/// Uniform in ±√(6 / ((1 + a²) · fan_in)): keeps the variance of activations through layers followed by a leaky ReLU
-/// of slope `a` (He et al., "Delving deep into rectifiers", ICCV 2015). With `a = √5`, the default of
-/// [`Linear`](crate::Linear), the bound is 1/√fan_in.
+/// Uniform in ±√(6 / ((1 + a²) · fan_in)): keeps the variance of activations through layers
+/// followed by a leaky ReLU of slope `a` (He et al., "Delving deep into rectifiers", ICCV 2015).
+/// With `a = √5`, the default of [`Linear`](crate::Linear), the bound is 1/√fan_in.
 #[track_caller]
 pub fn kaiming_uniform(shape: impl Into<Shape>, a: f64) -> Tensor {
     let shape = shape.into();
@@ -43,8 +43,8 @@ pub fn kaiming_normal(shape: impl Into<Shape>, a: f64) -> Tensor {
     normal(shape, 0.0, bound(2.0 / (1.0 + a * a), fan_in))
 }
 
-/// Uniform in ±gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, "Understanding the difficulty of training deep
-/// feedforward neural networks", AISTATS 2010).
+/// Uniform in ±gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, "Understanding the difficulty
+/// of training deep feedforward neural networks", AISTATS 2010).
 #[track_caller]
 pub fn xavier_uniform(shape: impl Into<Shape>, gain: f64) -> Tensor {
     let shape = shape.into();

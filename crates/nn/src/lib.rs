@@ -1,9 +1,10 @@
 //! Neural networks: modules, layers, losses, initial values, optimizers.
 //!
-//! A [`Module`] is whatever holds parameters: a layer, a list of layers, a struct that derives the trait. A [`Layer`]
-//! is a module that turns one tensor into another. Values live in [`Parameter`]s, shared cells that a module, an
-//! optimizer and a saved state all refer to; so modules are used by `&self`, and nothing here is generic over
-//! dtypes or devices. Names, formulas, initial values and the keys of saved states are PyTorch's.
+//! A [`Module`] is whatever holds parameters: a layer, a list of layers, a struct that derives the
+//! trait. A [`Layer`] is a module that turns one tensor into another. Values live in
+//! [`Parameter`]s, shared cells that a module, an optimizer and a saved state all refer to; so
+//! modules are used by `&self`, and nothing here is generic over dtypes or devices. Names,
+//! formulas, initial values and the keys of saved states are PyTorch's.
 //!
 //! ```
 //! use gradus_nn::optim::{Optimizer, SGD};
@@ -23,7 +24,8 @@
 //!     }
 //! }
 //!
-//! let net = Net { body: Sequential::new().add(Linear::new(4, 16)).add(ReLU), head: Linear::new(16, 3) };
+//! let body = Sequential::new().add(Linear::new(4, 16)).add(ReLU);
+//! let net = Net { body, head: Linear::new(16, 3) };
 //! let criterion = CrossEntropyLoss::default();
 //! let mut optimizer = SGD::new(net.parameters(), 0.1).momentum(0.9);
 //!
@@ -38,7 +40,8 @@
 //!     losses.push(loss.item::<f32>()?);
 //! }
 //! assert!(losses[4] < losses[0]);
-//! assert_eq!(net.state_dict().names(), ["body.0.weight", "body.0.bias", "head.weight", "head.bias"]);
+//! let names = ["body.0.weight", "body.0.bias", "head.weight", "head.bias"];
+//! assert_eq!(net.state_dict().names(), names);
 //! # Ok::<(), gradus_tensor::Error>(())
 //! ```
 #![forbid(unsafe_code)]

@@ -8,11 +8,13 @@ use crate::{Layer, Module, init};
 
 /// `y = x·Wᵀ + b`: `[…, in_features] → […, out_features]`.
 ///
-/// The weight is `[out_features, in_features]`. Weight and bias start uniform in ±1/√in_features, drawn in this order
-/// from the thread's generator, as in PyTorch. A layer with other values is a struct literal.
+/// The weight is `[out_features, in_features]`. Weight and bias start uniform in ±1/√in_features,
+/// drawn in this order from the thread's generator, as in PyTorch. A layer with other values is a
+/// struct literal.
 ///
 /// # Errors
-/// If the last size of the input is not `in_features`, the output is a failed tensor that names both.
+/// If the last size of the input is not `in_features`, the output is a failed tensor that names
+/// both.
 ///
 /// ```
 /// use gradus_nn::{Layer, Linear};
@@ -56,12 +58,18 @@ impl Linear {
 
     /// The last size of inputs.
     pub fn in_features(&self) -> usize {
-        self.weight.shape().last().copied().unwrap_or(1)
+        self.size(1)
     }
 
     /// The last size of outputs.
     pub fn out_features(&self) -> usize {
-        self.weight.shape().first().copied().unwrap_or(1)
+        self.size(0)
+    }
+
+    /// A size of the weight; 0 if there is none, as when the weight's initial value has failed.
+    fn size(&self, axis: usize) -> usize {
+        let weight = self.weight.variable().get();
+        weight.try_shape().ok().and_then(|shape| shape.get(axis).copied()).unwrap_or(0)
     }
 }
 

@@ -29,12 +29,13 @@ impl Reduction {
 
 /// The cross-entropy of logits with class labels, `−log softmax(logits)[label]`, in nats.
 ///
-/// Logits are `[batch, classes]`, not probabilities: the softmax is part of the loss. Labels are integers
-/// `[batch]` from 0 to `classes − 1`. By default the mean over the batch; with a random guess it starts near
-/// `ln(classes)`.
+/// Logits are `[batch, classes]`, not probabilities: the softmax is part of the loss. Labels are
+/// integers `[batch]` from 0 to `classes − 1`. By default the mean over the batch; with a random
+/// guess it starts near `ln(classes)`.
 ///
 /// # Errors
-/// A label out of range fails the evaluation; the error names its position and the number of classes.
+/// A label out of range fails the evaluation; the error names its position and the number of
+/// classes.
 ///
 /// ```
 /// use gradus_nn::{CrossEntropyLoss, Reduction};

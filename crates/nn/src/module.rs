@@ -1,8 +1,8 @@
 //! Modules: what holds parameters, and the walk over them.
 //!
-//! A module does one thing, [`Module::visit`]: it shows its parts under their names. Everything else follows from
-//! the walk: parameters, buffers, saving, loading, moving to a device, training mode. Names are paths such as
-//! `fc1.weight`, and the order is that of the fields.
+//! A module does one thing, [`Module::visit`]: it shows its parts under their names. Everything
+//! else follows from the walk: parameters, buffers, saving, loading, moving to a device, training
+//! mode. Names are paths such as `fc1.weight`, and the order is that of the fields.
 
 mod parts;
 mod state_dict;
@@ -17,8 +17,9 @@ pub(crate) use state_dict::assign;
 
 /// Something that holds parameters.
 ///
-/// Derive it. A struct's fields may be modules, parameters, buffers ([`Variable`]), lists, options, boxes, arrays
-/// and tuples of them, and plain configuration such as numbers and strings, which hold nothing:
+/// Derive it. A struct's fields may be modules, parameters, buffers ([`Variable`]), lists, options,
+/// boxes, arrays and tuples of them, and plain configuration such as numbers and strings, which
+/// hold nothing:
 ///
 /// ```
 /// use gradus_nn::{Layer, Linear, Module, Parameter};
@@ -98,15 +99,15 @@ pub(crate) use state_dict::assign;
     message = "`{Self}` is not a module",
     label = "not a module",
     note = "a type that holds parameters or layers: add `#[derive(Module)]` to it",
-    note = "a tensor that is trained: make it a `Parameter`; one that is saved with the model: a `Variable`",
+    note = "a tensor that is trained: make it a `Parameter`; one that is only saved: a `Variable`",
     note = "a field that holds neither: put `#[module(skip)]` on it"
 )]
 pub trait Module {
     /// Shows the visitor every part, in order.
     fn visit(&self, visitor: &mut Visitor<'_>);
 
-    /// The parameters by name, each once, under the first of its names. Parameters that have no name yet
-    /// remember theirs, for error messages.
+    /// The parameters by name, each once, under the first of its names. Parameters that have no
+    /// name yet remember theirs, for error messages.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         let mut found: Vec<(String, Parameter)> = Vec::new();
         each(self, &mut |name, part| {
@@ -149,8 +150,8 @@ pub trait Module {
         self.parameters().iter().map(|p| p.shape().numel()).sum()
     }
 
-    /// The values of all parameters and buffers, under PyTorch's names. A parameter that is shared appears under
-    /// each of its names. Later updates do not change what is returned.
+    /// The values of all parameters and buffers, under PyTorch's names. A parameter that is shared
+    /// appears under each of its names. Later updates do not change what is returned.
     ///
     /// ```
     /// use gradus_nn::{Linear, Module};
@@ -162,11 +163,12 @@ pub trait Module {
         state_dict::of(self)
     }
 
-    /// Replaces the values of all parameters and buffers. Floats take the width of the module, and values its
-    /// device.
+    /// Replaces the values of all parameters and buffers. Floats take the width of the module, and
+    /// values its device.
     ///
     /// # Errors
-    /// If a name is missing or unexpected or a shape differs; the error lists all of them, and nothing changes.
+    /// If a name is missing or unexpected or a shape differs; the error lists all of them, and
+    /// nothing changes.
     ///
     /// ```
     /// use gradus_nn::{Linear, Module};
@@ -174,15 +176,16 @@ pub trait Module {
     /// fresh.load_state_dict(&trained.state_dict())?;
     ///
     /// let error = Linear::new(4, 2).load_state_dict(&trained.state_dict()).unwrap_err();
-    /// assert!(error.message().contains("weight: [2, 3] float32 was saved, the module has [2, 4] float32"));
+    /// let expected = "weight: [2, 3] float32 was saved, the module has [2, 4] float32";
+    /// assert!(error.message().contains(expected));
     /// # Ok::<(), gradus_tensor::Error>(())
     /// ```
     fn load_state_dict(&self, state: &StateDict) -> Result<()> {
         state_dict::load(self, state)
     }
 
-    /// Switches layers that behave differently in training, such as dropout, to training (`true`, how they start)
-    /// or to evaluation (`false`).
+    /// Switches layers that behave differently in training, such as dropout, to training (`true`,
+    /// how they start) or to evaluation (`false`).
     fn train(&self, training: bool) {
         each(self, &mut |_, part| {
             if let Part::Mode(mode) = part {
@@ -196,8 +199,8 @@ pub trait Module {
         self.train(false);
     }
 
-    /// Moves parameters, gradients and buffers to a device. Optimizers made before keep their state where it is:
-    /// move first.
+    /// Moves parameters, gradients and buffers to a device. Optimizers made before keep their state
+    /// where it is: move first.
     ///
     /// # Errors
     /// If a pending value cannot be computed.
@@ -245,8 +248,8 @@ pub trait Layer: Module {
     #[track_caller]
     fn forward(&self, input: &Tensor) -> Tensor;
 
-    /// How a [`Sequential`](crate::Sequential) prints it: layers of this crate as PyTorch does, others by the name
-    /// of their type.
+    /// How a [`Sequential`](crate::Sequential) prints it: layers of this crate as PyTorch does,
+    /// others by the name of their type.
     fn describe(&self) -> String {
         let name = std::any::type_name::<Self>();
         let path = name.split('<').next().unwrap_or(name);
@@ -360,8 +363,8 @@ fn each(module: &(impl Module + ?Sized), found: &mut dyn FnMut(&str, Part<'_>)) 
     module.visit(&mut Visitor::new(found));
 }
 
-/// Gives a variable its name, unless it knows itself by a longer one: asking a submodule for its parameters does not
-/// make errors in the whole model less precise.
+/// Gives a variable its name, unless it knows itself by a longer one: asking a submodule for its
+/// parameters does not make errors in the whole model less precise.
 fn remember(variable: &Variable, name: &str) {
     if !variable.name().ends_with(name) {
         variable.set_name(name);

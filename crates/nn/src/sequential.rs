@@ -6,7 +6,8 @@ use gradus_tensor::Tensor;
 
 use crate::{Layer, Module, Visitor};
 
-/// Feeds its input through layers in order. Its parameters are named by position: `0.weight`, `0.bias`, `2.weight` …
+/// Feeds its input through layers in order. Its parameters are named by position: `0.weight`,
+/// `0.bias`, `2.weight` …
 ///
 /// ```
 /// use gradus_nn::{Flatten, Layer, Linear, Module, ReLU, Sequential};

@@ -91,7 +91,10 @@ fn tuple_structs_and_containers() {
     #[module(crate = gradus_nn)]
     struct Pair(Linear, #[module(skip)] Cell<u8>, Box<Linear>);
     let pair = Pair(linear().bias(false), Cell::new(1), Box::new(linear().bias(false)));
-    assert_eq!((names(&pair), pair.1.get()), (vec!["0.weight".to_owned(), "2.weight".to_owned()], 1));
+    assert_eq!(
+        (names(&pair), pair.1.get()),
+        (vec!["0.weight".to_owned(), "2.weight".to_owned()], 1)
+    );
 
     #[derive(Module)]
     #[module(crate = gradus_nn)]
@@ -206,10 +209,7 @@ fn a_shared_module_is_one_set_of_parameters_under_two_names() {
     let layer = Rc::new(linear());
     let tied = Tied { encoder: layer.clone(), decoder: layer, mode: Mode::default() };
     assert_eq!(tied.parameters().len(), 2);
-    assert_eq!(
-        names(&tied),
-        ["encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"]
-    );
+    assert_eq!(names(&tied), ["encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"]);
     assert_eq!(tied.parameters()[0].name(), "encoder.weight");
     assert!(tied.mode.is_training());
 }

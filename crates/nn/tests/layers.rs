@@ -52,8 +52,8 @@ fn a_wrong_size_names_both_and_the_layer() {
     let error = output.error().unwrap();
     assert_eq!(
         text(&error),
-        "matmul: [64, 560] · [784, 512]: the left has 560 columns, the right 784 rows; they must be equal\n  \
-         in layer 1 › layer 0 › Linear(in_features=784, out_features=512, bias=True)"
+        "matmul: [64, 560] · [784, 512]: the left has 560 columns, the right 784 rows; they must \
+         be equal\n  in layer 1 › layer 0 › Linear(in_features=784, out_features=512, bias=True)"
     );
     // It is the error of the next evaluation, once.
     assert_eq!(evaluate().unwrap_err().to_string(), error.to_string());
@@ -212,8 +212,8 @@ fn sequential_prints_nested_layers_and_types_of_users() {
         .add(Sequential::new());
     assert_eq!(
         model.to_string(),
-        "Sequential(\n  (0): Sequential(\n    (0): ReLU()\n    (1): Dropout(p=0.5)\n  )\n  (1): Double\n  \
-         (2): Sequential()\n)"
+        "Sequential(\n  (0): Sequential(\n    (0): ReLU()\n    (1): Dropout(p=0.5)\n  )\n  \
+         (1): Double\n  (2): Sequential()\n)"
     );
     assert_eq!(model.layers().count(), 3);
     let y = no_grad(|| model.layers().nth(1).map(|l| l.forward(&Tensor::scalar(1.5)))).unwrap();

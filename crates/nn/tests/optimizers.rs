@@ -88,8 +88,8 @@ fn a_gradient_that_was_used_and_grew_is_an_error() {
     assert_ne!(bits(&model), before);
 }
 
-/// A generator's loss goes through the discriminator and leaves gradients there, which its optimizer must not
-/// mind: it zeroes them before its own backward pass.
+/// A generator's loss goes through the discriminator and leaves gradients there, which its
+/// optimizer must not mind: it zeroes them before its own backward pass.
 #[test]
 fn a_generator_may_use_the_discriminator() {
     let (generator, discriminator) = (Linear::new(2, 3), Linear::new(3, 1));
@@ -152,14 +152,18 @@ fn misuse_is_an_error_at_the_step() {
             "SGD: `weight` is given twice; a parameter belongs to one group, and once",
         ),
         (
-            Box::new(Adam::new(vec![nameless.clone()], 0.1).group(vec![nameless], AdamOptions::default())),
-            "Adam: a parameter of shape [2] is given twice; a parameter belongs to one group, and once",
+            Box::new(
+                Adam::new(vec![nameless.clone()], 0.1)
+                    .group(vec![nameless], AdamOptions::default()),
+            ),
+            "Adam: a parameter of shape [2] is given twice; a parameter belongs to one group, and \
+             once",
         ),
-        (Box::new(SGD::new(vec![], 0.1)), "SGD: there are no parameters; pass `model.parameters()`"),
         (
-            Box::new(SGD::new(weight(), -0.1)),
-            "SGD: lr is -0.1; it must be finite and not negative",
+            Box::new(SGD::new(vec![], 0.1)),
+            "SGD: there are no parameters; pass `model.parameters()`",
         ),
+        (Box::new(SGD::new(weight(), -0.1)), "SGD: lr is -0.1; it must be finite and not negative"),
         (
             Box::new(SGD::new(weight(), 0.1).group(vec![], SGDOptions::new(f64::NAN))),
             "SGD: lr is NaN; it must be finite and not negative",
@@ -232,7 +236,11 @@ fn maximizing_is_minimizing_the_negative() {
             for _ in 0..3 {
                 optimizer.zero_grad();
                 let mean = model.forward(&Tensor::ones([1, 3], DType::F32)).square().mean();
-                if up { (-mean).backward() } else { mean.backward() }
+                if up {
+                    (-mean).backward()
+                } else {
+                    mean.backward()
+                }
                 optimizer.step().unwrap();
             }
             bits(&model)

@@ -79,7 +79,10 @@ fn floats_take_the_width_of_the_module() {
         layer.state_dict().into_iter().map(|(n, t)| (n, t.cast(DType::F64) + 1.0)).collect();
     layer.load_state_dict(&wide).unwrap();
     assert_eq!(layer.weight.dtype(), DType::F32);
-    assert_eq!(layer.weight.value().to_vec::<f32>().unwrap(), wide["weight"].to_vec::<f32>().unwrap());
+    assert_eq!(
+        layer.weight.value().to_vec::<f32>().unwrap(),
+        wide["weight"].to_vec::<f32>().unwrap()
+    );
 }
 
 #[test]

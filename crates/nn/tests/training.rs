@@ -31,8 +31,10 @@ impl Golden {
 
     fn network(&self, dtype: DType) -> Sequential {
         let linear = |i: usize| {
+            // In a buffer of its own: one that is shared with the golden values cannot be
+            // overwritten.
             let parameter = |kind| {
-                Parameter::new(self.tensors[&format!("initial/{i}.{kind}")].cast(dtype))
+                Parameter::new(self.tensors[&format!("initial/{i}.{kind}")].cast(dtype) * 1.0)
             };
             Linear { weight: parameter("weight"), bias: Some(parameter("bias")) }
         };
@@ -103,8 +105,8 @@ fn agree_with_pytorch(dtype: DType, label: &str, tolerance: f64) {
         let model = golden.network(dtype);
         let mut optimizer = optimizer(case, &model);
         let criterion = CrossEntropyLoss::default();
-        let rates: Option<Vec<f64>> =
-            flag(case, "changing_lr").then(|| golden.tensors[&format!("{name}/lr")].to_vec().unwrap());
+        let rates: Option<Vec<f64>> = flag(case, "changing_lr")
+            .then(|| golden.tensors[&format!("{name}/lr")].to_vec().unwrap());
         let batches: Vec<(Tensor, Tensor)> = (0..golden.batches)
             .map(|i| {
                 let x = golden.tensors["inputs"].select(0, i).cast(dtype);
@@ -126,7 +128,8 @@ fn agree_with_pytorch(dtype: DType, label: &str, tolerance: f64) {
             losses.push(loss.item::<f64>().unwrap());
         }
         let stats = plan_stats();
-        assert_eq!(stats.compiled - before.compiled, 1, "{name}: one plan for all steps");
+        // None if another case has compiled it.
+        assert!(stats.compiled - before.compiled <= 1, "{name}: one plan for all steps");
         assert_eq!(stats.run - before.run, golden.steps as u64, "{name}: one run a step");
 
         let expected: Vec<f64> =

@@ -15,6 +15,8 @@ pub(super) struct MatMul {
     b: View,
     out: ValueId,
     plan: GemmPlan,
+    /// Bytes per element.
+    size: usize,
     cost: usize,
     /// Where partial results go, and the counter of tiles that are done, if there are any.
     workspace: usize,
@@ -26,11 +28,10 @@ impl MatMul {
         a: &View,
         b: &View,
         out: ValueId,
-        size: MatMulSize,
+        MatMulSize { batch, m, n, k }: MatMulSize,
         dtype: DType,
         scratch: &mut Scratch,
     ) -> MatMul {
-        let MatMulSize { batch, m, n, k } = size;
         let pairs = starts(a, batch).into_iter().zip(starts(b, batch));
         let plan = GemmPlan::new(Gemm {
             dtype,
@@ -45,6 +46,7 @@ impl MatMul {
             a: a.clone(),
             b: b.clone(),
             out,
+            size: dtype.size(),
             // A core multiplies about four times as many numbers as it moves bytes.
             cost: (batch * m * n * k / 4).max(batch * m * n * dtype.size()),
             workspace: scratch.reserve(plan.workspace()),
@@ -82,9 +84,12 @@ impl Kernel for MatMul {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
+        let first = |view: &View| {
+            memory.at::<u8>(view.value).wrapping_add(view.offset * self.size).cast_const()
+        };
         let operands = Operands {
-            a: memory.view(&self.a),
-            b: memory.view(&self.b),
+            a: first(&self.a),
+            b: first(&self.b),
             c: memory.at(self.out),
             workspace: memory.scratch(self.workspace),
         };

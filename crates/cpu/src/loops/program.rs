@@ -339,7 +339,9 @@ impl Compiler<'_> {
         for (time, (register, instr)) in instructions.iter().enumerate() {
             let size = self.facts.class[*register as usize].size();
             if self.at[*register as usize].is_none() && instr.needs_slot() {
-                let reused = free.iter().position(|&(s, _)| s == size);
+                // Filled once per task, so nothing may have used the slot before.
+                let uniform = self.facts.uniform[*register as usize];
+                let reused = free.iter().position(|&(s, _)| s == size && !uniform);
                 slots[*register as usize] = Some(match reused {
                     Some(i) => free.swap_remove(i).1,
                     None => {

@@ -118,14 +118,15 @@ impl Reduce {
         scratch: &mut Scratch,
     ) -> Reduce {
         let space = Space::new(l);
-        let mut runs = program.strip / space.run.max(1);
+        let run = space.run.max(1);
+        let mut runs = program.strip / run;
         if let Some(row) = program.row.filter(|&row| row >= SHORT && runs > 0) {
-            runs = runs.min((row / space.run).max(1));
+            runs = runs.min((row / run).max(1));
         }
         let deep = space.reduced.clamp(1, BLOCK) * space.run.clamp(1, CHUNK);
         let mut near = 1;
         if runs > 0 {
-            near = (TASK / program.cost / deep).max(SHORT.div_ceil(space.run)).min(RESULTS);
+            near = (TASK / program.cost / deep).max(SHORT.div_ceil(run)).min(RESULTS);
             if space.run == 1 {
                 // Whole cache lines.
                 near = near.next_multiple_of(16);

@@ -164,10 +164,15 @@ impl<'g> Expr<'g> {
 
     /// With the last two axes exchanged.
     pub fn transposed(self) -> Expr<'g> {
-        let rank = self.shape().rank();
-        let mut axes: Axes = (0..rank).collect();
-        axes.swap(rank - 1, rank - 2);
-        self.permute(&axes)
+        self.permute(&transposition(self.shape().rank()))
+    }
+
+    /// Whether this is made as the transpose of another matrix.
+    pub fn is_transpose(self) -> bool {
+        match &self.graph.borrow().node(self.id).op {
+            Op::Permute(p) => p.axes.len() >= 2 && p.axes == transposition(p.axes.len()),
+            _ => false,
+        }
     }
 
     /// Broadcast to `shape`.
@@ -228,6 +233,13 @@ impl<'g> Expr<'g> {
             .collect();
         self.sum(&axes, false).reshape(shape.clone())
     }
+}
+
+/// The axes in order, but the last two exchanged.
+fn transposition(rank: usize) -> Axes {
+    let mut axes: Axes = (0..rank).collect();
+    axes.swap(rank - 1, rank - 2);
+    axes
 }
 
 impl<'g> Neg for Expr<'g> {

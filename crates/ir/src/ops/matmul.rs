@@ -71,11 +71,18 @@ impl Primitive for MatMul {
     }
 
     fn vjp<'g>(&self, v: &Vjp<'_, 'g>) -> Option<Grads<'g>> {
-        let [a, b] = [v.x[0], v.x[1]];
-        Some(smallvec![
-            v.needs[0].then(|| v.dy.matmul(b.transposed())),
-            v.needs[1].then(|| a.transposed().matmul(v.dy)),
-        ])
+        let [a, b, dy] = [v.x[0], v.x[1], v.dy];
+        // The gradient of a transpose, such as a layer's weight, is computed transposed too: the weight's own
+        // gradient then lies in memory as the weight does.
+        let da = || match a.is_transpose() {
+            true => b.matmul(dy.transposed()).transposed(),
+            false => dy.matmul(b.transposed()),
+        };
+        let db = || match b.is_transpose() {
+            true => dy.transposed().matmul(a).transposed(),
+            false => a.transposed().matmul(dy),
+        };
+        Some(smallvec![v.needs[0].then(da), v.needs[1].then(db)])
     }
 
     fn reference(&self, x: &[&Array], ty: &Type) -> Result<Array, super::CheckFailure> {

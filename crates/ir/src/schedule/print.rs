@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Kernel, Loop, Place, Plan, StepKind};
+use super::{Kernel, Loop, Place, Plan, StepKind, ValueId};
 
 impl Plan {
     /// Floating-point operations of one run: two per multiply–add of a product, one per element and op of a
@@ -71,57 +71,118 @@ impl Plan {
     }
 
     fn overwrites(&self, kernel: &Kernel) -> bool {
-        let donated = |v: super::ValueId| matches!(self.values[v.index()].place, Place::Donated(_));
+        let donated = |v: ValueId| matches!(self.values[v.index()].place, Place::Donated(_));
         kernel.writes().into_iter().any(donated)
+    }
+
+    /// The lines of one wave. Updates that compute the same are one line.
+    fn lines(&self, wave: &[usize]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut updates: Vec<(String, Vec<&Kernel>)> = Vec::new();
+        for kernel in wave.iter().map(|&k| &self.kernels[k]) {
+            match kernel {
+                Kernel::Loop(l) if self.overwrites(kernel) => {
+                    let ops = op_names(l);
+                    match updates.iter_mut().find(|(same, _)| *same == ops) {
+                        Some((_, kernels)) => kernels.push(kernel),
+                        None => updates.push((ops, vec![kernel])),
+                    }
+                }
+                _ => lines.push(self.line(self.describe(kernel), &[kernel])),
+            }
+        }
+        lines.extend(updates.into_iter().map(|(ops, kernels)| {
+            let what = match kernels.len() {
+                1 => format!("update in place: {ops}"),
+                n => format!("{n} updates in place: {ops}"),
+            };
+            self.line(what, &kernels)
+        }));
+        lines
+    }
+
+    fn line(&self, what: String, kernels: &[&Kernel]) -> Line {
+        let flops = kernels.iter().map(|k| self.kernel_flops(k)).sum();
+        let bytes = kernels.iter().map(|k| self.kernel_bytes(k)).sum();
+        Line { what, flops, bytes }
     }
 }
 
+/// A line of the table.
+struct Line {
+    what: String,
+    flops: usize,
+    bytes: usize,
+}
+
 fn describe_loop(l: &Loop) -> String {
-    let mut names: Vec<&str> = l
-        .steps
-        .iter()
-        .filter_map(|s| match &s.kind {
-            StepKind::Op(op) => Some(op.name()),
-            StepKind::Cast => Some("cast"),
-            StepKind::Random { .. } => Some("random"),
-            _ => None,
-        })
-        .collect();
-    names.extend(l.reduces.iter().map(|r| r.kind.name()));
-    let ops = if names.is_empty() { "copy".to_owned() } else { names.join("·") };
-    let over =
-        if l.reduces.is_empty() { String::new() } else { format!(" over {:?}", l.axes.as_slice()) };
-    format!("loop {} {ops}{over}", l.shape)
+    match op_names(l) {
+        ops if ops.is_empty() => format!("copy {}", l.shape),
+        ops if l.reduces.is_empty() => format!("loop {} {ops}", l.shape),
+        ops => format!("loop {} {ops} over {:?}", l.shape, l.axes.as_slice()),
+    }
+}
+
+/// What a loop computes, in order; of a long list the beginning and the end.
+fn op_names(l: &Loop) -> String {
+    let steps = l.steps.iter().filter_map(|s| match &s.kind {
+        StepKind::Op(op) => Some(op.name()),
+        StepKind::Cast => Some("cast"),
+        StepKind::Random { .. } => Some("random"),
+        _ => None,
+    });
+    let names: Vec<&str> = steps.chain(l.reduces.iter().map(|r| r.kind.name())).collect();
+    match names[..] {
+        [a, b, c, _, _, .., y, z] => format!("{a}·{b}·{c}·…·{y}·{z} ({} ops)", names.len()),
+        _ => names.join("·"),
+    }
+}
+
+/// A count to three places, with a decimal prefix: 51.4 M.
+fn short(count: usize) -> String {
+    let (mut x, mut prefixes) = (count as f64, ["k", "M", "G", "T", "P", "E"].into_iter());
+    let mut prefix = "";
+    while x >= 999.5 {
+        x /= 1000.0;
+        prefix = prefixes.next().unwrap_or("");
+    }
+    match x {
+        _ if prefix.is_empty() => format!("{count} "),
+        ..9.995 => format!("{x:.2} {prefix}"),
+        ..99.95 => format!("{x:.1} {prefix}"),
+        _ => format!("{x:.0} {prefix}"),
+    }
 }
 
 /// One line per kernel, by wave; then the totals.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>4}  {:<60} {:>12} {:>12}", "wave", "kernel", "FLOPs", "bytes")?;
-        for (w, wave) in self.waves.iter().enumerate() {
-            for &k in wave {
-                let kernel = &self.kernels[k];
-                let mut what = self.describe(kernel);
-                if self.overwrites(kernel) {
-                    what.push_str(" (in place)");
-                }
-                if what.chars().count() > 60 {
-                    what = what.chars().take(59).chain(['…']).collect();
-                }
-                let (flops, bytes) = (self.kernel_flops(kernel), self.kernel_bytes(kernel));
-                writeln!(f, "{w:>4}  {what:<60} {flops:>12} {bytes:>12}")?;
+        let waves: Vec<Vec<Line>> = self.waves.iter().map(|wave| self.lines(wave)).collect();
+        let widths = waves.iter().flatten().map(|line| line.what.chars().count());
+        let width = widths.max().unwrap_or(0).max("kernel".len());
+        writeln!(f, "wave  {:<width$}  {:>8}  {:>8}", "kernel", "FLOP", "memory")?;
+        for (w, lines) in waves.iter().enumerate() {
+            for Line { what, flops, bytes } in lines {
+                let (flops, bytes) = (short(*flops), short(*bytes) + "B");
+                writeln!(f, "{w:>4}  {what:<width$}  {flops:>8}  {bytes:>8}")?;
             }
         }
         let loops = self.kernels.iter().filter(|k| matches!(k, Kernel::Loop(_))).count();
+        let overwritten =
+            self.values.iter().filter(|v| matches!(v.place, Place::Donated(_))).count();
         writeln!(
             f,
-            "{} kernels ({loops} fused loops) in {} waves, {} FLOPs, {} bytes moved, arena {} bytes, outputs {} bytes",
+            "{} kernels ({loops} loops) in {} waves: {}FLOP, {}B read and written",
             self.kernels.len(),
             self.waves.len(),
-            self.flops(),
-            self.bytes(),
-            self.arena,
-            self.output_bytes()
+            short(self.flops()),
+            short(self.bytes()),
+        )?;
+        writeln!(
+            f,
+            "arena {}B, new outputs {}B, {overwritten} inputs overwritten",
+            short(self.arena),
+            short(self.output_bytes()),
         )
     }
 }

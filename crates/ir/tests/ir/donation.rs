@@ -24,8 +24,7 @@ fn plan(
     let outputs =
         build(&mut graph, &x, |x| formula(x[0], x[1]).into_iter().map(Expr::id).collect());
     graph.set_outputs(outputs);
-    let donations =
-        donations.iter().map(|&(input, output)| Donation { input, output }).collect();
+    let donations = donations.iter().map(|&(input, output)| Donation { input, output }).collect();
     let program = Program { graph, inputs, slots: Vec::new(), donations };
     verified(&program, native, "donation").0
 }

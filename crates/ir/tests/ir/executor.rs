@@ -107,7 +107,9 @@ impl Machine<'_> {
     fn array(&mut self, view: &View) -> Array {
         let mut items = Vec::new();
         let dtype = self.plan.values[view.value.index()].ty.dtype;
-        for_each_index(&view.shape, |index| items.push(self.read(view.value, position(view, index))));
+        for_each_index(&view.shape, |index| {
+            items.push(self.read(view.value, position(view, index)))
+        });
         array(Type::new(&view.shape, dtype), &items)
     }
 
@@ -231,8 +233,12 @@ impl Machine<'_> {
                     }
                 }
                 StepKind::Cast => match args[0] {
-                    Number::Float(x) if step.dtype == DType::Bool => Number::Int(i64::from(x != 0.0)),
-                    Number::Float(x) if step.dtype == DType::I32 => Number::Int(i64::from(x as i32)),
+                    Number::Float(x) if step.dtype == DType::Bool => {
+                        Number::Int(i64::from(x != 0.0))
+                    }
+                    Number::Float(x) if step.dtype == DType::I32 => {
+                        Number::Int(i64::from(x as i32))
+                    }
                     x => x,
                 },
             };
@@ -251,8 +257,20 @@ fn combined(kind: ReduceKind, a: Number, b: Number) -> Number {
     match (a, b) {
         (Number::Float(a), Number::Float(b)) => Number::Float(match kind {
             ReduceKind::Sum => a + b,
-            ReduceKind::Max => if a.is_nan() || a >= b { a } else { b },
-            ReduceKind::Min => if a.is_nan() || a <= b { a } else { b },
+            ReduceKind::Max => {
+                if a.is_nan() || a >= b {
+                    a
+                } else {
+                    b
+                }
+            }
+            ReduceKind::Min => {
+                if a.is_nan() || a <= b {
+                    a
+                } else {
+                    b
+                }
+            }
         }),
         (Number::Int(a), Number::Int(b)) => Number::Int(match kind {
             ReduceKind::Sum => a.wrapping_add(b),

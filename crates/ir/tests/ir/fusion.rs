@@ -134,6 +134,12 @@ fn a_training_step_is_as_few_kernels_as_hoped() {
     assert_eq!(count(|k| matches!(k, Kernel::CrossEntropy { .. })), 1, "{plan}");
     assert_eq!(count(|k| matches!(k, Kernel::CrossEntropyGrad { .. })), 1, "{plan}");
     assert_eq!(count(|k| matches!(k, Kernel::Check { .. })), 1, "{plan}");
+    // Updates walk through memory in order: weight gradients lie as the weights do.
+    for l in loops(&plan).into_iter().filter(|l| l.stores.len() > 1) {
+        let shape = &l.shape;
+        Kernel::Loop(l.clone())
+            .for_each_read(|view| assert!(view.is_contiguous(), "{shape}: {view:?}"));
+    }
     // Three forward; the loss, its scale and the gradient's; three column sums, two with a mask; six updates.
     assert!(loops(&plan).len() <= 3 + 3 + 3 + 6, "{plan}");
     let (_, results) = verified(&program, bare, "a step without fused kernels");
@@ -158,7 +164,9 @@ fn long_chains_are_cut() {
 #[test]
 fn independent_work_shares_a_launch() {
     let program = program(&[&[3, 3], &[3, 3]], |g, x| {
-        build(g, x, |x| vec![x[0].matmul(x[1]).id(), x[1].matmul(x[0]).id(), x[0].max(&[0], false).id()])
+        build(g, x, |x| {
+            vec![x[0].matmul(x[1]).id(), x[1].matmul(x[0]).id(), x[0].max(&[0], false).id()]
+        })
     });
     assert_eq!(compile(&program.graph, &[], native).waves, [[0, 1, 2]]);
 }

@@ -108,9 +108,8 @@ fn negative_bases_have_gradients() {
     for (exponent, seed) in [(3.0, 1), (2.0, 2), (1.0, 3), (-2.0, 4), (0.0, 5)] {
         let rng = &mut Rng::new(seed);
         let x = floats(&[4], rng.distinct(4));
-        let power = |g: &mut Graph, x: &[NodeId]| {
-            build(g, x, |x| x[0].pow(x[0].constant(exponent)).id())
-        };
+        let power =
+            |g: &mut Graph, x: &[NodeId]| build(g, x, |x| x[0].pow(x[0].constant(exponent)).id());
         check(&format!("x^{exponent}"), &[x], power, rng);
     }
 }

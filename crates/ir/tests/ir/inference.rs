@@ -115,7 +115,11 @@ fn refusals_name_the_op_the_shapes_and_the_remedy() {
             &[f(&[]), f(&[])],
             "bitwise_and needs bool or integers, not float32; compare or cast first",
         ),
-        (ScalarOp::Where.into(), &[f(&[]), f(&[]), f(&[])], "where: the condition must be bool, not float32"),
+        (
+            ScalarOp::Where.into(),
+            &[f(&[]), f(&[]), f(&[])],
+            "where: the condition must be bool, not float32",
+        ),
         (ScalarOp::Neg.into(), &[f(&[]), f(&[])], "neg takes 1 operands, not 2"),
         (
             MatMul.into(),

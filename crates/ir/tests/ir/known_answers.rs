@@ -5,12 +5,13 @@ use gradus_ir::ops::*;
 use gradus_ir::scalar::ScalarOp;
 use gradus_ir::{Array, DType, Element, Scalar, Type, interpret};
 
-fn run(op: impl Into<Op>, operands: &[Array]) -> Array {
+fn run(op: impl Into<Op>, operands: &[&Array]) -> Array {
     let mut g = Graph::new();
     let x: Vec<_> = operands.iter().map(|a| g.input(a.ty().clone())).collect();
     let y = g.add(op, &x).unwrap();
     g.set_outputs(vec![y]);
-    interpret(&g, operands, &[]).unwrap().swap_remove(0)
+    let given: Vec<Array> = operands.iter().map(|&a| a.clone()).collect();
+    interpret(&g, &given, &[]).unwrap().swap_remove(0)
 }
 
 fn of<T: Element>(shape: &[usize], x: &[T]) -> Array {
@@ -26,18 +27,18 @@ fn count(shape: &[usize]) -> Array {
 #[test]
 fn movement() {
     let x = count(&[2, 3]);
-    let turned = run(Permute { axes: [1, 0].as_slice().into() }, &[x.clone()]);
+    let turned = run(Permute { axes: [1, 0].as_slice().into() }, &[&x]);
     assert_eq!(turned, of(&[3, 2], &[0.0f32, 3.0, 1.0, 4.0, 2.0, 5.0]));
-    let cycled = run(Permute { axes: [2, 0, 1].as_slice().into() }, &[count(&[1, 2, 3])]);
+    let cycled = run(Permute { axes: [2, 0, 1].as_slice().into() }, &[&count(&[1, 2, 3])]);
     assert_eq!(cycled, of(&[3, 1, 2], &[0.0f32, 3.0, 1.0, 4.0, 2.0, 5.0]));
-    assert_eq!(run(Reshape { shape: [3, 2].into() }, &[x.clone()]), count(&[3, 2]));
-    let rows = run(Expand { shape: [2, 2].into() }, &[count(&[2, 1])]);
+    assert_eq!(run(Reshape { shape: [3, 2].into() }, &[&x]), count(&[3, 2]));
+    let rows = run(Expand { shape: [2, 2].into() }, &[&count(&[2, 1])]);
     assert_eq!(rows, of(&[2, 2], &[0.0f32, 0.0, 1.0, 1.0]));
-    let part = run(Slice { axis: 1, start: 0, len: 2, step: 2 }, &[x.clone()]);
+    let part = run(Slice { axis: 1, start: 0, len: 2, step: 2 }, &[&x]);
     assert_eq!(part, of(&[2, 2], &[0.0f32, 2.0, 3.0, 5.0]));
-    let spread = run(Pad { axis: 1, before: 1, after: 2, step: 2 }, &[count(&[1, 2])]);
+    let spread = run(Pad { axis: 1, before: 1, after: 2, step: 2 }, &[&count(&[1, 2])]);
     assert_eq!(spread, of(&[1, 6], &[0.0f32, 0.0, 0.0, 1.0, 0.0, 0.0]));
-    let joined = run(Concat { axis: 1 }, &[x, of(&[2, 1], &[7.0f32, 8.0])]);
+    let joined = run(Concat { axis: 1 }, &[&x, &of(&[2, 1], &[7.0f32, 8.0])]);
     assert_eq!(joined, of(&[2, 4], &[0.0f32, 1.0, 2.0, 7.0, 3.0, 4.0, 5.0, 8.0]));
 }
 
@@ -45,52 +46,60 @@ fn movement() {
 fn sums_and_products() {
     let x = count(&[2, 3]);
     let reduce = |kind, axes: &[usize]| Reduce { kind, axes: axes.into(), keepdim: false };
-    assert_eq!(run(reduce(ReduceKind::Sum, &[0]), &[x.clone()]), of(&[3], &[3.0f32, 5.0, 7.0]));
-    assert_eq!(run(reduce(ReduceKind::Sum, &[0, 1]), &[x.clone()]), of(&[], &[15.0f32]));
-    assert_eq!(run(reduce(ReduceKind::Max, &[1]), &[x.clone()]), of(&[2], &[2.0f32, 5.0]));
-    assert_eq!(run(reduce(ReduceKind::Min, &[1]), &[x.clone()]), of(&[2], &[0.0f32, 3.0]));
-    assert_eq!(run(reduce(ReduceKind::Sum, &[0]), &[count(&[0, 2])]), of(&[2], &[0.0f32; 2]));
+    assert_eq!(run(reduce(ReduceKind::Sum, &[0]), &[&x]), of(&[3], &[3.0f32, 5.0, 7.0]));
+    assert_eq!(run(reduce(ReduceKind::Sum, &[0, 1]), &[&x]), of(&[], &[15.0f32]));
+    assert_eq!(run(reduce(ReduceKind::Max, &[1]), &[&x]), of(&[2], &[2.0f32, 5.0]));
+    assert_eq!(run(reduce(ReduceKind::Min, &[1]), &[&x]), of(&[2], &[0.0f32, 3.0]));
+    assert_eq!(run(reduce(ReduceKind::Sum, &[0]), &[&count(&[0, 2])]), of(&[2], &[0.0f32; 2]));
     let kept = Reduce { kind: ReduceKind::Sum, axes: [1].as_slice().into(), keepdim: true };
-    assert_eq!(run(kept, &[x.clone()]), of(&[2, 1], &[3.0f32, 12.0]));
-    let product = run(MatMul, &[x, count(&[3, 2])]);
+    assert_eq!(run(kept, &[&x]), of(&[2, 1], &[3.0f32, 12.0]));
+    let product = run(MatMul, &[&x, &count(&[3, 2])]);
     assert_eq!(product, of(&[2, 2], &[10.0f32, 13.0, 28.0, 40.0]));
-    let batch = run(MatMul, &[count(&[2, 1, 2]), count(&[2, 2, 1])]);
+    let batch = run(MatMul, &[&count(&[2, 1, 2]), &count(&[2, 2, 1])]);
     assert_eq!(batch, of(&[2, 1, 1], &[1.0f32, 13.0]));
-    assert_eq!(run(MatMul, &[count(&[2, 0]), count(&[0, 1])]), of(&[2, 1], &[0.0f32; 2]));
+    assert_eq!(run(MatMul, &[&count(&[2, 0]), &count(&[0, 1])]), of(&[2, 1], &[0.0f32; 2]));
 }
 
 #[test]
 fn indexing() {
     let x = count(&[2, 3]);
     let index = of(&[2, 2], &[2i64, 0, 1, 1]);
-    let picked = run(Gather { axis: 1 }, &[x.clone(), index.clone()]);
+    let picked = run(Gather { axis: 1 }, &[&x, &index]);
     assert_eq!(picked, of(&[2, 2], &[2.0f32, 0.0, 4.0, 4.0]));
-    let outside = run(Gather { axis: 0 }, &[count(&[2, 1]), of(&[3, 1], &[1i64, 2, -1])]);
+    let outside = run(Gather { axis: 0 }, &[&count(&[2, 1]), &of(&[3, 1], &[1i64, 2, -1])]);
     assert_eq!(outside, of(&[3, 1], &[1.0f32, 0.0, 0.0]), "out of range reads 0");
-    let added = run(ScatterAdd { axis: 1 }, &[x.clone(), index, count(&[2, 2])]);
+    let added = run(ScatterAdd { axis: 1 }, &[&x, &index, &count(&[2, 2])]);
     assert_eq!(added, of(&[2, 3], &[1.0f32, 1.0, 2.0, 3.0, 9.0, 5.0]));
-    let left_out =
-        run(ScatterAdd { axis: 0 }, &[count(&[2]), of(&[2], &[2i64, 1]), of(&[2], &[5.0f32, 6.0])]);
+    let left_out = run(
+        ScatterAdd { axis: 0 },
+        &[&count(&[2]), &of(&[2], &[2i64, 1]), &of(&[2], &[5.0f32, 6.0])],
+    );
     assert_eq!(left_out, of(&[2], &[0.0f32, 7.0]));
-    assert_eq!(run(OneHot { classes: 3 }, &[of(&[2], &[2i64, 5])]), of(&[2, 3], &[0i64, 0, 1, 0, 0, 0]));
+    assert_eq!(
+        run(OneHot { classes: 3 }, &[&of(&[2], &[2i64, 5])]),
+        of(&[2, 3], &[0i64, 0, 1, 0, 0, 0])
+    );
     let argmax = |axis| ArgMax { axis, keepdim: false };
-    assert_eq!(run(argmax(1), &[of(&[2, 3], &[1, 3, 3, 2, 0, 1])]), of(&[2], &[1i64, 0]));
-    assert_eq!(run(argmax(0), &[x]), of(&[3], &[1i64, 1, 1]));
+    assert_eq!(run(argmax(1), &[&of(&[2, 3], &[1, 3, 3, 2, 0, 1])]), of(&[2], &[1i64, 0]));
+    assert_eq!(run(argmax(0), &[&x]), of(&[3], &[1i64, 1, 1]));
     assert_eq!(run(Iota { len: 3, dtype: DType::F64 }, &[]), of(&[3], &[0.0, 1.0, 2.0]));
 }
 
 #[test]
 fn casts() {
     let x = of(&[6], &[1.9, -1.9, 0.0, 300.0, 3e9, f64::NAN]);
-    let to = |to| run(Cast { to }, &[x.clone()]);
+    let to = |to| run(Cast { to }, &[&x]);
     assert_eq!(to(DType::I64).ints(), [1, -1, 0, 300, 3_000_000_000, 0]);
     assert_eq!(to(DType::I32).ints(), [1, -1, 0, 300, i64::from(i32::MAX), 0]);
     assert_eq!(to(DType::U8).ints()[..4], [1, 255, 0, 44]);
     assert_eq!(to(DType::Bool).ints(), [1, 1, 0, 1, 1, 1]);
     assert_eq!(to(DType::F16).floats()[..4], [1.900390625, -1.900390625, 0.0, 300.0]);
     assert_eq!(to(DType::F16).floats()[4], f64::INFINITY);
-    assert_eq!(run(Cast { to: DType::U8 }, &[of(&[2], &[257i64, -1])]).ints(), [1, 255]);
-    assert_eq!(run(Cast { to: DType::F32 }, &[of(&[1], &[16_777_217i64])]).floats(), [16_777_216.0]);
+    assert_eq!(run(Cast { to: DType::U8 }, &[&of(&[2], &[257i64, -1])]).ints(), [1, 255]);
+    assert_eq!(
+        run(Cast { to: DType::F32 }, &[&of(&[1], &[16_777_217i64])]).floats(),
+        [16_777_216.0]
+    );
 }
 
 /// A float on its way to half precision passes through f32, here as in a kernel.
@@ -98,7 +107,7 @@ fn casts() {
 fn half_precision_rounds_from_f32() {
     let rounded = |x: f64, to: DType| {
         let x = of(&[1], &[x]);
-        let narrow = run(Cast { to }, &[x.clone()]).floats()[0];
+        let narrow = run(Cast { to }, &[&x]).floats()[0];
         let stored = match to {
             DType::F16 => x.to_vec::<gradus_ir::f16>()[0].to_f64(),
             _ => x.to_vec::<gradus_ir::bf16>()[0].to_f64(),
@@ -116,18 +125,18 @@ fn half_precision_rounds_from_f32() {
 
 #[test]
 fn integers_wrap_and_booleans_saturate() {
-    let binary = |op: ScalarOp, a: &Array, b: &Array| run(op, &[a.clone(), b.clone()]);
+    let binary = |op: ScalarOp, a: &Array, b: &Array| run(op, &[a, b]);
     let (a, b) = (of(&[2], &[200u8, 3]), of(&[2], &[100u8, 5]));
     assert_eq!(binary(ScalarOp::Add, &a, &b).ints(), [44, 8]);
     assert_eq!(binary(ScalarOp::Sub, &a, &b).ints(), [100, 254]);
-    assert_eq!(run(ScalarOp::Not, &[a]).ints(), [55, 252]);
+    assert_eq!(run(ScalarOp::Not, &[&a]).ints(), [55, 252]);
     let least = of(&[1], &[i32::MIN]);
-    assert_eq!(run(ScalarOp::Abs, &[least.clone()]).ints(), [i64::from(i32::MIN)]);
+    assert_eq!(run(ScalarOp::Abs, &[&least]).ints(), [i64::from(i32::MIN)]);
     assert_eq!(binary(ScalarOp::Sub, &least, &of(&[1], &[1])).ints(), [i64::from(i32::MAX)]);
     let (t, f) = (of(&[1], &[true]), of(&[1], &[false]));
     assert_eq!(binary(ScalarOp::Add, &t, &t).ints(), [1]);
     assert_eq!(binary(ScalarOp::Mul, &t, &f).ints(), [0]);
-    assert_eq!(run(ScalarOp::Not, &[t.clone()]).ints(), [0]);
+    assert_eq!(run(ScalarOp::Not, &[&t]).ints(), [0]);
     assert_eq!(binary(ScalarOp::Xor, &t, &t).ints(), [0]);
     assert_eq!(binary(ScalarOp::Gt, &t, &f).ints(), [1]);
 }
@@ -142,10 +151,10 @@ fn cross_entropy_is_the_logarithm_of_softmax() {
         let far = a.floats().iter().zip(b).find(|(a, b)| (**a - **b).abs() > 1e-12);
         assert_eq!(far, None, "{a:?}");
     };
-    let loss = run(CrossEntropy, &[logits.clone(), labels.clone()]);
+    let loss = run(CrossEntropy, &[&logits, &labels]);
     close(&loss, &[4f64.ln(), (4f64 / 3.0).ln()]);
     let dy = of(&[2], &[1.0, 2.0]);
-    close(&run(CrossEntropyGrad, &[logits, labels, dy]), &[-0.75, 0.75, 0.5, -0.5]);
+    close(&run(CrossEntropyGrad, &[&logits, &labels, &dy]), &[-0.75, 0.75, 0.5, -0.5]);
 }
 
 #[test]
@@ -159,9 +168,8 @@ fn checks_say_which_and_where() {
     let checked = g.add(below.clone(), &[labels]).unwrap();
     g.set_outputs(vec![checked]);
     let fine = of(&[2], &[0.0f32, 1.0]);
-    let run = |labels: &[i64], loss: &Array| {
-        interpret(&g, &[of(&[2, 2], labels), loss.clone()], &[])
-    };
+    let run =
+        |labels: &[i64], loss: &Array| interpret(&g, &[of(&[2, 2], labels), loss.clone()], &[]);
     assert_eq!(run(&[0, 1, 2, 0], &fine).unwrap()[0].ints(), [0, 1, 2, 0]);
     let failure = run(&[0, 1, 3, -1], &fine).unwrap_err();
     assert_eq!(failure, CheckFailure { check: 1, position: 2, value: 3.0 });

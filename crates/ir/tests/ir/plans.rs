@@ -1,6 +1,8 @@
 //! Plans of generated programs: what they compute, and the rules they keep.
 
-use gradus_ir::ops::{CheckFailure, Op};
+use gradus_ir::autograd::gradients;
+use gradus_ir::graph::NodeId;
+use gradus_ir::ops::{CheckFailure, Expand, Op};
 use gradus_ir::passes::{drop_dead, optimize};
 use gradus_ir::schedule::{
     HasKernel, Kernel, Place, Plan, StepKind, Value, ValueId, View, compile,
@@ -16,8 +18,18 @@ pub fn native(op: &Op, x: &[&Type]) -> bool {
     let half = |t: &&Type| matches!(t.dtype, DType::F16 | DType::BF16);
     let moves = matches!(
         op,
-        Op::Input(_) | Op::Slot(_) | Op::Const(_) | Op::Cast(_) | Op::Reshape(_) | Op::Permute(_)
-            | Op::Expand(_) | Op::Slice(_) | Op::Concat(_) | Op::Pad(_) | Op::Gather(_) | Op::Check(_)
+        Op::Input(_)
+            | Op::Slot(_)
+            | Op::Const(_)
+            | Op::Cast(_)
+            | Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Expand(_)
+            | Op::Slice(_)
+            | Op::Concat(_)
+            | Op::Pad(_)
+            | Op::Gather(_)
+            | Op::Check(_)
     );
     !matches!(op, Op::OneHot(_)) && (moves || !x.iter().any(half))
 }
@@ -166,6 +178,37 @@ fn overwrites_last(plan: &Plan, input: u32, wave_of: &[usize], name: &str) {
         });
     }
     assert!(!plan.outputs.iter().any(|o| Some(o.index()) == old), "{name}");
+}
+
+/// Programs and their gradients with respect to every input: what backward makes of movement, reductions, ties
+/// and operands used twice.
+#[test]
+fn plans_of_gradients_compute_them() {
+    let mut gradients_found = 0;
+    for seed in 0..SEEDS {
+        let mut program = random_program(seed);
+        let g = &mut program.graph;
+        let inputs: Vec<NodeId> =
+            g.ids().filter(|&id| matches!(g.node(id).op, Op::Input(_))).collect();
+        let mut asked = g.outputs().to_vec();
+        for y in asked.clone() {
+            let Type { shape, dtype } = g.ty(y).clone();
+            if dtype.is_float() {
+                let one = g.constant(1.0, dtype);
+                let ones = g.add(Expand { shape }, &[one]).unwrap();
+                asked.extend(gradients(g, y, ones, &inputs).into_iter().flatten());
+            }
+        }
+        gradients_found += asked.len() - g.outputs().len();
+        g.set_outputs(asked);
+        g.verify().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let (_, results) = verified(&program, native, &format!("seed {seed}"));
+        if let Ok(results) = results {
+            let types = program.graph.outputs().iter().map(|&o| program.graph.ty(o));
+            assert!(results.iter().map(Array::ty).eq(types), "seed {seed}");
+        }
+    }
+    assert!(gradients_found > SEEDS as usize / 2, "{gradients_found}");
 }
 
 /// Asking for more changes no other value and no kernel: only what is stored.

@@ -213,7 +213,8 @@ impl Generator {
         if axes.is_empty() {
             axes.push(rank - 1);
         }
-        let kind = self.rng.pick(&[ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min]);
+        let kind =
+            self.rng.pick(&[ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min]);
         let keepdim = self.rng.chance(0.7);
         self.add(Reduce { kind, axes, keepdim }, &[x])
     }

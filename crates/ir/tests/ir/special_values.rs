@@ -70,7 +70,11 @@ fn comparisons_with_nan_are_false_but_ne() {
         (ScalarOp::Gt, 0),
         (ScalarOp::Ge, 0),
     ] {
-        assert_eq!(value(op, &[&[NAN, NAN, 1.0], &[NAN, 1.0, NAN]]).ints(), [expected; 3], "{op:?}");
+        assert_eq!(
+            value(op, &[&[NAN, NAN, 1.0], &[NAN, 1.0, NAN]]).ints(),
+            [expected; 3],
+            "{op:?}"
+        );
     }
     assert_eq!(value(ScalarOp::Eq, &[&[INF, -0.0], &[INF, 0.0]]).ints(), [1, 1]);
 }
@@ -105,7 +109,10 @@ fn ties_share_the_gradient() {
     let grads = slopes(ScalarOp::Minimum, &[&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]]);
     same(&grads[0], &[0.5, 1.0, 0.0]);
     same(&grads[1], &[0.5, 0.0, 1.0]);
-    same(&slopes(reduce(ReduceKind::Max), &[&[2.0, 1.0, 2.0, 2.0]])[0], &[1. / 3., 0., 1. / 3., 1. / 3.]);
+    same(
+        &slopes(reduce(ReduceKind::Max), &[&[2.0, 1.0, 2.0, 2.0]])[0],
+        &[1. / 3., 0., 1. / 3., 1. / 3.],
+    );
     same(&slopes(reduce(ReduceKind::Min), &[&[2.0, 1.0, 1.0]])[0], &[0.0, 0.5, 0.5]);
     same(&slopes(reduce(ReduceKind::Max), &[&[INF, 1.0, INF]])[0], &[0.5, 0.0, 0.5]);
 }

@@ -1,4 +1,5 @@
-//! What a module may be made of: parameters, containers of modules, and configuration that holds nothing.
+//! What a module may be made of: parameters, containers of modules, and configuration that holds
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -40,7 +41,8 @@ impl<M: Module> Module for Option<M> {
 
 macro_rules! pointers {
     ($($pointer:ty),*) => {$(
-        /// A module held by a pointer, which adds nothing to names. One that is shared shares its parameters.
+        /// A module held by a pointer, which adds nothing to names. One that is shared shares its
+        /// parameters.
         impl<M: Module + ?Sized> Module for $pointer {
             fn visit(&self, visitor: &mut Visitor<'_>) {
                 (**self).visit(visitor);

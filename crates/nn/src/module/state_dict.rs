@@ -59,7 +59,10 @@ impl Index<&str> for StateDict {
     type Output = Tensor;
     fn index(&self, name: &str) -> &Tensor {
         self.get(name).unwrap_or_else(|| {
-            panic!("there is no `{name}` among the names of this state: {}", self.names().join(", "))
+            panic!(
+                "there is no `{name}` among the names of this state: {}",
+                self.names().join(", ")
+            )
         })
     }
 }
@@ -102,7 +105,8 @@ pub(super) fn load(module: &(impl Module + ?Sized), state: &StateDict) -> Result
     assign("the module", &known, &saved)
 }
 
-/// Replaces the values of `known` variables by the saved ones of the same names: all of them, or none.
+/// Replaces the values of `known` variables by the saved ones of the same names: all of them, or
+/// none.
 pub(crate) fn assign(
     owner: &str,
     known: &[(String, Variable)],
@@ -120,9 +124,8 @@ pub(crate) fn assign(
         let (old_shape, new_shape) = (old.try_shape()?, new.try_shape()?);
         let (was, is) = (old.dtype(), new.dtype());
         if old_shape != new_shape || (was != is && !(was.is_float() && is.is_float())) {
-            misfits.push(format!(
-                "{name}: {new_shape} {is} was saved, {owner} has {old_shape} {was}"
-            ));
+            misfits
+                .push(format!("{name}: {new_shape} {is} was saved, {owner} has {old_shape} {was}"));
         } else {
             fits.push((variable, no_grad(|| new.cast(was).to(old.device()))));
         }
@@ -155,7 +158,9 @@ fn misfit(owner: &str, missing: &[&str], unexpected: &[&str], misfits: &[String]
     for line in misfits {
         let _ = write!(message, "\n  {line}");
     }
-    message.push_str("\n  build it as it was when the state was saved, or rename or leave out entries");
+    message.push_str(
+        "\n  build it as it was when the state was saved, or rename or leave out entries",
+    );
     Error::new(ErrorKind::Shape, message)
 }
 

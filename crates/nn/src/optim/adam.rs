@@ -1,5 +1,5 @@
-//! Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015) and AMSGrad (Reddi, Kale and Kumar,
-//! "On the convergence of Adam and beyond", ICLR 2018).
+//! Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015) and AMSGrad
+//! (Reddi, Kale and Kumar, "On the convergence of Adam and beyond", ICLR 2018).
 
 use gradus_tensor::{Parameter, Tensor};
 

@@ -1,13 +1,14 @@
 //! Optimizers: from gradients to updates.
 //!
-//! An optimizer is [`Stepper`]: parameters in groups, and an [`UpdateRule`] that says how one parameter changes.
-//! [`SGD`] and [`Adam`] are rules, one file each. A step records the updates of all parameters and then evaluates
-//! everything that is pending, so that forward, backward and updates run as one plan.
+//! An optimizer is [`Stepper`]: parameters in groups, and an [`UpdateRule`] that says how one
+//! parameter changes. [`SGD`] and [`Adam`] are rules, one file each. A step records the updates of
+//! all parameters and then evaluates everything that is pending, so that forward, backward and
+//! updates run as one plan.
 //!
-//! Two invariants. A step that fails changes nothing: parameters and state are [`Variable`]s, whose writes
-//! commit together, and step counts advance only afterwards. And steps differ in numbers, never in structure: rates
-//! and bias corrections are scalars in the code, and state exists, as zeros, before the first step uses
-//! it; so a run compiles one plan.
+//! Two invariants. A step that fails changes nothing: parameters and state are [`Variable`]s, whose
+//! writes commit together, and step counts advance only afterwards. And steps differ in numbers,
+//! never in structure: rates and bias corrections are scalars in the code, and state exists, as
+//! zeros, before the first step uses it; so a run compiles one plan.
 
 mod adam;
 mod sgd;
@@ -39,13 +40,14 @@ use crate::module::assign;
 /// assert_eq!(optimizer.lr(), 5e-4);
 /// ```
 pub trait Optimizer {
-    /// Updates every parameter that has a gradient, and evaluates everything that is pending on this thread, such
-    /// as the loss, along with it.
+    /// Updates every parameter that has a gradient, and evaluates everything that is pending on
+    /// this thread, such as the loss, along with it.
     ///
     /// # Errors
-    /// The error of any operation or check since the last evaluation, options or parameters that make no
-    /// sense, a gradient that an earlier step has used and that has received more since, or no gradient at all.
-    /// Then nothing changes, to the bit, and training can go on with the next batch.
+    /// The error of any operation or check since the last evaluation, options or parameters that
+    /// make no sense, a gradient that an earlier step has used and that has received more since, or
+    /// no gradient at all. Then nothing changes, to the bit, and training can go on with the next
+    /// batch.
     #[track_caller]
     fn step(&mut self) -> Result<()>;
 
@@ -78,8 +80,8 @@ pub trait Optimizer {
         self.set_lrs(&vec![lr; self.lrs().len()]);
     }
 
-    /// The state, by the parameter's position in the groups: `0.step`, `0.exp_avg` … Empty before the first step.
-    /// Options are not part of it.
+    /// The state, by the parameter's position in the groups: `0.step`, `0.exp_avg` … Empty before
+    /// the first step. Options are not part of it.
     fn state_dict(&self) -> StateDict;
 
     /// Restores a state, so that training goes on as if it had not been interrupted.
@@ -125,7 +127,8 @@ pub trait Optimizer {
 /// }
 ///
 /// let model = Linear::new(3, 1);
-/// let mut optimizer = Stepper::with_options(model.parameters(), SignDescent { lr: 1e-4, beta: 0.9 });
+/// let options = SignDescent { lr: 1e-4, beta: 0.9 };
+/// let mut optimizer = Stepper::with_options(model.parameters(), options);
 /// # let x = Tensor::ones([2, 3], gradus_tensor::DType::F32);
 /// # use gradus_nn::Layer;
 /// model.forward(&x).mean().backward();
@@ -203,8 +206,8 @@ impl<R: UpdateRule> Stepper<R> {
         &self.groups[group].options
     }
 
-    /// The options of a group, to change them. Numbers may change at every step; switching a feature on or off
-    /// compiles another plan.
+    /// The options of a group, to change them. Numbers may change at every step; switching a
+    /// feature on or off compiles another plan.
     ///
     /// # Panics
     /// If there are not so many groups.
@@ -240,7 +243,8 @@ impl<R: UpdateRule> Stepper<R> {
         Ok(())
     }
 
-    /// The gradients of all parameters, in order. Nothing is written until all are known to be usable.
+    /// The gradients of all parameters, in order. Nothing is written until all are known to be
+    /// usable.
     fn gradients(&self) -> Result<Vec<Option<Tensor>>> {
         self.members()
             .map(|member| {

@@ -1,5 +1,6 @@
-//! Stochastic gradient descent with momentum (Sutskever et al., "On the importance of initialization and momentum in
-//! deep learning", ICML 2013), as in PyTorch: the rate multiplies the momentum, not the gradient.
+//! Stochastic gradient descent with momentum (Sutskever et al., "On the importance of
+//! initialization and momentum in deep learning", ICML 2013), as in PyTorch: the rate multiplies
+//! the momentum, not the gradient.
 
 use gradus_tensor::{Parameter, Tensor};
 
@@ -141,8 +142,7 @@ impl UpdateRule for SGDOptions {
             }
             let momentum = state.get("momentum_buffer") * self.momentum + fresh;
             state.set("momentum_buffer", &momentum);
-            direction =
-                if self.nesterov { direction + momentum * self.momentum } else { momentum };
+            direction = if self.nesterov { direction + momentum * self.momentum } else { momentum };
         }
         value - direction * self.lr
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gradus_tensor::{DType, Element, Parameter, Result, Tensor, Variable, bf16, f16};
+use gradus_tensor::{Parameter, Result, Tensor, Variable};
 
 use crate::StateDict;
 
@@ -18,8 +18,8 @@ impl State {
         State { parameter, steps: 0, tensors: Vec::new() }
     }
 
-    /// The number of the step that is being recorded, from 1. It counts steps that succeeded and in which the
-    /// parameter had a gradient.
+    /// The number of the step that is being recorded, from 1. It counts steps that succeeded and in
+    /// which the parameter had a gradient.
     pub fn step(&self) -> u64 {
         self.steps + 1
     }
@@ -41,7 +41,7 @@ impl State {
     fn variable(&mut self, name: &'static str) -> &Variable {
         let at = self.tensors.iter().position(|(known, _)| *known == name);
         let at = at.unwrap_or_else(|| {
-            self.tensors.push((name, Variable::new(zeros_like(&self.parameter.get()))));
+            self.tensors.push((name, Variable::zeros_like(&self.parameter.get())));
             self.tensors.len() - 1
         });
         &self.tensors[at].1
@@ -62,7 +62,8 @@ impl State {
 pub(super) struct Restored {
     i: usize,
     state: State,
-    /// The cell for the number of steps; none if nothing was saved, as the parameter never had a gradient.
+    /// The cell for the number of steps; none if nothing was saved, as the parameter never had a
+    /// gradient.
     steps: Option<Variable>,
 }
 
@@ -105,19 +106,4 @@ const STEP: &str = "step";
 
 fn key(i: usize, name: &str) -> String {
     format!("{i}.{name}")
-}
-
-/// Zeros in a buffer of their own. A recorded constant would give the first step another plan than the rest.
-fn zeros_like(like: &Tensor) -> Tensor {
-    fn zeros<T: Element>(like: &Tensor) -> Tensor {
-        Tensor::from_vec(vec![T::default(); like.numel()], like.shape().clone())
-    }
-    let zeros = match like.dtype() {
-        DType::F64 => zeros::<f64>(like),
-        DType::F16 => zeros::<f16>(like),
-        DType::BF16 => zeros::<bf16>(like),
-        // Parameters hold floats.
-        _ => zeros::<f32>(like),
-    };
-    zeros.to(like.device())
 }
