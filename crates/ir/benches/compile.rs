@@ -1,4 +1,5 @@
-//! How long a plan takes to compile: a training step of a deep network, its gradients and its updates.
+//! How long a plan takes to compile: a training step of a deep network, its gradients and its
+//! updates.
 //!
 //! `cargo bench -p gradus-ir`
 

@@ -222,6 +222,19 @@ fn a_gradient_of_another_shape_changes_nothing() {
 }
 
 #[test]
+fn a_gradient_that_has_failed_changes_nothing() {
+    let model = Linear::new(3, 4);
+    let mut optimizer = SGD::new(model.parameters(), 0.1);
+    let _loss = backward(&model, [0, 1]);
+    let failed = Tensor::ones([2], DType::F32) + Tensor::ones([3], DType::F32);
+    let reported = failed.item::<f32>().unwrap_err().to_string();
+    model.bias.as_ref().unwrap().set_grad(failed);
+    let before = bits(&model);
+    assert_eq!(optimizer.step().unwrap_err().to_string(), reported);
+    assert_eq!(bits(&model), before);
+}
+
+#[test]
 fn maximizing_is_minimizing_the_negative() {
     type Make = fn(&Linear, bool) -> Box<dyn Optimizer>;
     let optimizers: [Make; 2] = [

@@ -41,6 +41,7 @@ fn what_was_taken_or_given_does_not_change_with_training() {
     let mut optimizer = SGD::new(model.parameters(), 0.1);
     let state = model.state_dict();
     let before = values(&state);
+    assert!(state.iter().all(|(_, tensor)| !tensor.requires_grad()));
     model.load_state_dict(&state).unwrap();
     step(&model, &mut optimizer, 1);
     step(&model, &mut optimizer, 2);

@@ -98,8 +98,10 @@ pub trait Primitive: Sized + Clone + fmt::Debug {
         None
     }
 
-    /// The meaning, in obvious loops. Ops with a body have no other.
-    fn reference(&self, x: &[&Array], ty: &Type) -> Result<Array, CheckFailure>;
+    /// The meaning, in obvious loops; an op with a body has none but that.
+    fn reference(&self, _x: &[&Array], _ty: &Type) -> Result<Array, CheckFailure> {
+        unreachable!("{} is defined by its body", Self::NAME)
+    }
 
     /// Attributes for printing, such as `axes=[0]`; empty if there are none.
     fn attributes(&self) -> String {

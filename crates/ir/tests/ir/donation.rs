@@ -11,7 +11,8 @@ use crate::program::Program;
 use crate::rng::Rng;
 use crate::training::{Optimizer, step};
 
-/// Two f32 matrices, a formula of outputs, and donations of inputs (by number) to outputs (by position).
+/// Two f32 matrices, a formula of outputs, and donations of inputs (by number) to outputs (by
+/// position).
 fn plan(
     donations: &[(u32, u32)],
     formula: impl for<'g> Fn(Expr<'g>, Expr<'g>) -> Vec<Expr<'g>>,

@@ -1,5 +1,6 @@
-//! A slow and obvious executor of plans. Buffers are bytes, and the arena is one block of them, so that a buffer
-//! freed too early, or overwritten while it is still read, gives wrong values here too.
+//! A slow and obvious executor of plans. Buffers are bytes, and the arena is one block of them, so
+//! that a buffer freed too early, or overwritten while it is still read, gives wrong values here
+//! too.
 
 use gradus_ir::array::{for_each_index, ravel, round_float, wrap_int};
 use gradus_ir::graph::Graph;

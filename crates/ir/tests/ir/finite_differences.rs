@@ -12,8 +12,8 @@ use crate::rng::Rng;
 /// How many elements of an operand are tried, at most.
 const TRIED: usize = 10;
 
-/// Checks the gradients of a computation with respect to every float operand, and then the gradients of a
-/// random combination of those.
+/// Checks the gradients of a computation with respect to every float operand, and then the
+/// gradients of a random combination of those.
 pub fn check(
     name: &str,
     operands: &[Array],
@@ -73,7 +73,8 @@ fn compare(
         graph.verify().unwrap();
         interpret(&graph, given, &[]).unwrap().swap_remove(0)
     };
-    // The gradients' operands come first among the inputs; the last gradient is that of the weights.
+    // The gradients' operands come first among the inputs; the last gradient is that of the
+    // weights.
     for (k, gradient) in gradients.iter().enumerate() {
         if !given[k].ty().dtype.is_float() {
             assert_eq!(*gradient, None, "{name}: operand {k} is not a float");

@@ -81,7 +81,8 @@ fn softmax_is_three_kernels() {
     assert_eq!(plan.kernels.len(), 3, "{plan}");
 }
 
-/// The result of a reduction comes after the loop: whatever uses it, even beside values of that loop, is not in it.
+/// The result of a reduction comes after the loop: whatever uses it, even beside values of that
+/// loop, is not in it.
 #[test]
 fn a_loop_never_waits_for_its_own_reduction() {
     let program = program(&[&[4, 5]], |g, x| {
@@ -140,7 +141,8 @@ fn a_training_step_is_as_few_kernels_as_hoped() {
         Kernel::Loop(l.clone())
             .for_each_read(|view| assert!(view.is_contiguous(), "{shape}: {view:?}"));
     }
-    // Three forward; the loss, its scale and the gradient's; three column sums, two with a mask; six updates.
+    // Three forward; the loss, its scale and the gradient's; three column sums, two with a mask;
+    // six updates.
     assert!(loops(&plan).len() <= 3 + 3 + 3 + 6, "{plan}");
     let (_, results) = verified(&program, bare, "a step without fused kernels");
     assert!(results.is_ok());

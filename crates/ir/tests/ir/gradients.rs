@@ -145,7 +145,7 @@ fn compositions() {
             (centred / (variance + 1e-5).op(ScalarOp::Sqrt)).id()
         })
     };
-    check("layer norm", &[x.clone()], layer_norm, rng);
+    check("layer norm", std::slice::from_ref(&x), layer_norm, rng);
     let attention = |g: &mut Graph, x: &[NodeId]| {
         build(g, x, |x| {
             let scores = x[0].matmul(x[1]).matmul(x[0].transposed());

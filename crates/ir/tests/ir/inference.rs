@@ -1,12 +1,13 @@
-//! What ops infer is what the reference gives, for every op and dtype; and what does not fit is an error that
-//! says so.
+//! What ops infer is what the reference gives, for every op and dtype; and what does not fit is an
+//! error that says so.
 
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::*;
 use gradus_ir::scalar::{ScalarOp, Signature};
 use gradus_ir::{Array, DType, Type, interpret};
 
-/// Runs one op, and checks that its result has the inferred type. `None` if the op refuses the operands.
+/// Runs one op, and checks that its result has the inferred type. `None` if the op refuses the
+/// operands.
 fn run(op: &Op, operands: &[Array]) -> Option<Array> {
     let types: Vec<&Type> = operands.iter().map(Array::ty).collect();
     let inferred = op.infer(&types).ok()?;

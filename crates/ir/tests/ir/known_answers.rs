@@ -1,4 +1,5 @@
-//! The reference itself, against values worked out by hand: it is what everything else is tested against.
+//! The reference itself, against values worked out by hand: it is what everything else is tested
+//! against.
 
 use gradus_ir::graph::{Graph, build};
 use gradus_ir::ops::*;

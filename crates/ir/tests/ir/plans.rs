@@ -63,8 +63,9 @@ fn plans_compute_what_the_graph_says() {
 
 type Results = Result<Vec<Array>, CheckFailure>;
 
-/// Compiles a program, and checks that the plan obeys the rules and does what the interpreter does: with the
-/// kernels of each wave in either order, and leaving every input alone that it may not overwrite.
+/// Compiles a program, and checks that the plan obeys the rules and does what the interpreter does:
+/// with the kernels of each wave in either order, and leaving every input alone that it may not
+/// overwrite.
 pub fn verified(program: &Program, has_kernel: HasKernel, name: &str) -> (Plan, Results) {
     let Program { graph, inputs, slots, donations } = program;
     let plan = compile(graph, donations, has_kernel);
@@ -160,8 +161,8 @@ fn obeys_the_rules(plan: &Plan, name: &str) {
     }
 }
 
-/// Whoever reads the old value of a donated input has run before it is overwritten, or reads each element just
-/// before it is overwritten.
+/// Whoever reads the old value of a donated input has run before it is overwritten, or reads each
+/// element just before it is overwritten.
 fn overwrites_last(plan: &Plan, input: u32, wave_of: &[usize], name: &str) {
     let is_at = |place: Place| move |v: &Value| v.place == place;
     let old = plan.values.iter().position(is_at(Place::Input(input)));
@@ -180,8 +181,8 @@ fn overwrites_last(plan: &Plan, input: u32, wave_of: &[usize], name: &str) {
     assert!(!plan.outputs.iter().any(|o| Some(o.index()) == old), "{name}");
 }
 
-/// Programs and their gradients with respect to every input: what backward makes of movement, reductions, ties
-/// and operands used twice.
+/// Programs and their gradients with respect to every input: what backward makes of movement,
+/// reductions, ties and operands used twice.
 #[test]
 fn plans_of_gradients_compute_them() {
     let mut gradients_found = 0;

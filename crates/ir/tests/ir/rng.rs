@@ -39,8 +39,8 @@ impl Rng {
         }
     }
 
-    /// Numbers between −2 and 2 in random order, no two of them closer than `1.9 / n` and none closer to 0 than
-    /// a tenth.
+    /// Numbers between −2 and 2 in random order, no two of them closer than `1.9 / n` and none
+    /// closer to 0 than a tenth.
     pub fn distinct(&mut self, n: usize) -> Vec<f64> {
         let width = 3.8 / n.max(1) as f64;
         let mut x: Vec<f64> = (0..n)

@@ -6,7 +6,8 @@ use gradus_ir::ops::*;
 use gradus_ir::scalar::ScalarOp;
 use gradus_ir::{DType, Type};
 
-/// Which operands and whether the result are kept, for an op on `f32[3, 3]` (and `i64[3, 3]` indices).
+/// Which operands and whether the result are kept, for an op on `f32[3, 3]` (and `i64[3, 3]`
+/// indices).
 fn kept(op: impl Into<Op>, dtypes: &[DType]) -> (Vec<bool>, bool) {
     needing(op, dtypes, &dtypes.iter().map(|d| d.is_float()).collect::<Vec<_>>())
 }

@@ -19,8 +19,8 @@ pub enum Optimizer {
     Adam,
 }
 
-/// One step of a classifier: `layers` gives the sizes from the input to the classes. The mean loss is the first
-/// output; each parameter and each of its moments is donated.
+/// One step of a classifier: `layers` gives the sizes from the input to the classes. The mean loss
+/// is the first output; each parameter and each of its moments is donated.
 pub fn step(batch: usize, layers: &[usize], optimizer: Optimizer) -> Program {
     let mut t = Recorder { graph: Graph::new(), inputs: Vec::new(), rng: Rng::new(1) };
     let mut x = t.input(&[batch, layers[0]]);
@@ -110,7 +110,8 @@ fn sgd<'g>(e: &[Expr<'g>]) -> Vec<Expr<'g>> {
     vec![parameter - velocity * rate, velocity]
 }
 
-/// `[gradient, rate, correction, correction, parameter, mean, square]` → what becomes of the last three.
+/// `[gradient, rate, correction, correction, parameter, mean, square]` → what becomes of the last
+/// three.
 fn adam<'g>(e: &[Expr<'g>]) -> Vec<Expr<'g>> {
     let (gradient, rate, parameter) = (e[0], e[1], e[4]);
     let mean = e[5] * 0.9 + gradient * 0.1;
