@@ -57,17 +57,23 @@ fn mistakes() -> Vec<(&'static str, String)> {
         ("a slice beyond the end", of(&x().slice(0, 60..70))),
         ("joining tensors of different shapes", of(&Tensor::cat(&[&x(), &column()], 0))),
         ("more data than the shape holds", of(&Tensor::from_slice(&[1.0f32; 7], [2, 3]))),
-        ("item of many elements", x().item::<f32>().unwrap_err().to_string()),
+        ("item of many elements", without_line(&x().item::<f32>().unwrap_err())),
         ("the mean of integers", of(&labels(&[1, 2]).mean())),
         ("the maximum of nothing", of(&Tensor::zeros([0], DType::F32).amax(&[], false))),
         ("tensors on different devices", of(&(x() + x().to(Device::Reference)))),
-        ("a label out of range", of(&Tensor::zeros([3, 10], DType::F32).cross_entropy(&labels(&[1, 2, 10])))),
+        (
+            "a label out of range",
+            of(&Tensor::zeros([3, 10], DType::F32).cross_entropy(&labels(&[1, 2, 10]))),
+        ),
         ("a negative label", of(&labels(&[0, -1]).one_hot(3))),
         ("labels that are floats", of(&x().cross_entropy(&Tensor::zeros([64], DType::F32)))),
         ("labels of another batch size", of(&x().cross_entropy(&labels(&[1, 2])))),
         ("an index out of range", of(&column().gather(0, &labels(&[3]).reshape([1, 1])))),
         ("a loss that is not finite", of(&(Tensor::scalar(0.0) / 0.0).checked_finite("loss"))),
-        ("backward from what is no scalar", after(|| (loss() * Tensor::ones([2], DType::F32)).backward())),
+        (
+            "backward from what is no scalar",
+            after(|| (loss() * Tensor::ones([2], DType::F32)).backward()),
+        ),
         ("backward without gradients", after(|| x().sum().backward())),
         ("a second backward", {
             let loss = loss();
@@ -92,7 +98,8 @@ fn mistakes() -> Vec<(&'static str, String)> {
             step().unwrap_err().to_string()
         }),
         ("a state dict that does not fit", {
-            let state = Sequential::new().add(Linear::new(3, 2)).add(Linear::new(2, 2)).state_dict();
+            let state =
+                Sequential::new().add(Linear::new(3, 2)).add(Linear::new(2, 2)).state_dict();
             let other = Sequential::new().add(Linear::new(4, 2));
             other.load_state_dict(&state).unwrap_err().to_string()
         }),
@@ -105,7 +112,10 @@ fn mistakes() -> Vec<(&'static str, String)> {
             let loader = DataLoader::new(datasets::digits(Split::Test)).batch_size(0);
             (&loader).into_iter().next().unwrap().unwrap_err().to_string()
         }),
-        ("a file that is no safetensors", gradus::io::load_safetensors(&truncated).unwrap_err().to_string()),
+        (
+            "a file that is no safetensors",
+            gradus::io::load_safetensors(&truncated).unwrap_err().to_string(),
+        ),
     ];
     let hide = |(mistake, message): (&'static str, String)| {
         (mistake, message.replace(&folder.display().to_string(), "DIR"))

@@ -9,15 +9,15 @@
 //! * more: chunk by chunk as above, then chunks pairwise.
 //!
 //! Of the reduced axes further out, [`BLOCK`] runs are combined one after the other and the blocks pairwise.
-//! No sum is longer than `CHUNK / LANES` or `BLOCK` terms in a row, so that the rounding error grows with the
-//! logarithm of the length.
+//! No sum is longer than `CHUNK / LANES` terms in a row, so that the rounding error grows with the logarithm of
+//! the length.
 
 /// How many elements are combined side by side.
 pub(crate) const LANES: usize = 32;
 /// The longest run that lanes combine.
 pub(crate) const CHUNK: usize = 4096;
 /// How many runs are combined one after the other.
-pub(crate) const BLOCK: usize = 128;
+pub(crate) const BLOCK: usize = 32;
 
 /// A way to combine two elements.
 pub(crate) trait Join<T> {
@@ -71,6 +71,32 @@ pub(crate) fn fold<T: Copy, J: Join<T>>(x: &[T]) -> T {
     let mut lanes = [J::IDENTITY; LANES];
     extend::<T, J>(&mut lanes, x);
     across::<T, J>(lanes)
+}
+
+/// Combines each of the runs of `run` elements that `x` consists of, as [`fold`] does, with a result.
+#[inline(always)]
+pub(crate) fn fold_runs<T: Copy, J: Join<T>>(x: &[T], results: &mut [T], run: usize) {
+    // Short runs many at a time: each is a chain of dependent steps.
+    const ABREAST: usize = 16;
+    let mut done = 0;
+    if run < LANES {
+        let (groups, _) = results.as_chunks_mut::<ABREAST>();
+        for (group, x) in groups.iter_mut().zip(x.chunks_exact(ABREAST * run)) {
+            let mut all = [J::IDENTITY; ABREAST];
+            for i in 0..run {
+                for (j, a) in all.iter_mut().enumerate() {
+                    *a = J::join(*a, x[j * run + i]);
+                }
+            }
+            for (a, x) in group.iter_mut().zip(all) {
+                *a = J::join(*a, x);
+            }
+            done += ABREAST;
+        }
+    }
+    for (a, x) in results[done..].iter_mut().zip(x[done * run..].chunks_exact(run)) {
+        *a = J::join(*a, fold::<T, J>(x));
+    }
 }
 
 /// Combines further elements into lanes; all pieces of a run but the last must be multiples of [`LANES`].
@@ -164,6 +190,20 @@ mod tests {
                 assert!(fold::<f32, Max>(&y).is_nan() && fold::<f32, Min>(&y).is_nan());
                 y[at] = 2.0;
                 assert_eq!((fold::<f32, Max>(&y), fold::<f32, Min>(&y[..at])), (2.0, if at > 0 { 1.0 } else { f32::INFINITY }));
+            }
+        }
+    }
+
+    #[test]
+    fn runs_fold_alike_alone_and_abreast() {
+        for run in [1, 2, 10, 31, 32, 50] {
+            for n in [1, 15, 16, 17, 40] {
+                let x: Vec<f32> = (0..n * run).map(|i| (i as f32 * 0.37).sin()).collect();
+                let mut results = vec![0.5; n];
+                fold_runs::<f32, Sum>(&x, &mut results, run);
+                let alone: Vec<f32> =
+                    x.chunks(run).map(|x| 0.5 + fold::<f32, Sum>(x)).collect();
+                assert_eq!(results, alone);
             }
         }
     }

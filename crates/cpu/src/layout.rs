@@ -40,6 +40,11 @@ impl Layout {
         Layout { axes, offset }
     }
 
+    /// The position of element 0.
+    pub fn first(&self) -> usize {
+        self.offset as usize
+    }
+
     /// The one stride that walks all elements, if there is one; 0 for a single element.
     pub fn stride(&self) -> Option<isize> {
         match self.axes[..] {
@@ -55,6 +60,18 @@ impl Layout {
             [_, .., (extent, _)] => Some(extent),
             _ => None,
         }
+    }
+
+    /// The position of element `start`, if it and the `len - 1` after it lie one after the other.
+    #[inline]
+    pub fn contiguous(&self, start: usize, len: usize) -> Option<isize> {
+        let mut at = None;
+        if let Some(&(row, 1)) = self.axes.last()
+            && (self.axes.len() == 1 || start % row + len <= row)
+        {
+            self.runs(start, len, |run| at = Some(run.at));
+        }
+        at
     }
 
     /// Calls `f` with the runs that make up the elements `start..start + len`; there must be some.

@@ -10,7 +10,7 @@ use gradus_ir::scalar::{ScalarOp, strip};
 use gradus_ir::schedule::{ValueId, View};
 
 use super::{Kernel, TASK};
-use crate::fold::{self, CHUNK, Join, Max, Sum};
+use crate::fold::{Join, Max, Sum, fold_runs};
 use crate::memory::{Memory, with_strips};
 use crate::tier::{Vectorized, vectorize};
 
@@ -188,9 +188,10 @@ fn exponentials<T: Float>(
     Max: Join<T>,
     Sum: Join<T>,
 {
-    for (max, row) in maxima.iter_mut().zip(logits.chunks_exact(classes)) {
-        let pieces = row.chunks(CHUNK).map(fold::fold::<T, Max>);
-        *max = pieces.fold(<Max as Join<T>>::IDENTITY, Max::join);
+    maxima.fill(<Max as Join<T>>::IDENTITY);
+    for start in (0..logits.len()).step_by(STRIP) {
+        let piece = &logits[start..][..STRIP.min(logits.len() - start)];
+        fold_runs::<T, Max>(piece, maxima, classes.min(piece.len()));
     }
     sums.fill(<Sum as Join<T>>::IDENTITY);
     // All rows at once, or one row piece by piece.
@@ -210,9 +211,7 @@ fn exponentials<T: Float>(
             None => &mut exps[..len],
         };
         T::apply(ScalarOp::Exp, shifted, exps);
-        for (sum, exps) in sums.iter_mut().zip(exps.chunks_exact(row)) {
-            *sum = Sum::join(*sum, fold::fold::<T, Sum>(exps));
-        }
+        fold_runs::<T, Sum>(exps, sums, row);
     }
 }
 

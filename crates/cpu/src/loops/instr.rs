@@ -6,7 +6,7 @@ use gradus_ir::{DType, philox};
 
 use super::program::Logic;
 use super::register::{Register, Stored, round_f32, wrap_i64};
-use crate::layout::Run;
+use crate::layout::{Layout, Run};
 use crate::tier::Vectorized;
 
 /// Calls `f` with each element.
@@ -172,29 +172,34 @@ impl<T: Register> Vectorized for Cast<'_, T, f64> {
     }
 }
 
-/// A run of stored elements, brought into a register.
+/// Stored elements from the `start`-th on, brought into a register.
 pub(super) struct Fetch<'a, S: Stored> {
     pub from: *const S::Raw,
-    pub stride: isize,
+    pub layout: &'a Layout,
+    pub start: usize,
     pub out: &'a mut [S::Register],
 }
 
 impl<S: Stored> Vectorized for Fetch<'_, S> {
     #[inline(always)]
     fn run(self) {
-        let Fetch { from, stride, out } = self;
-        // SAFETY: whoever makes a `Fetch` answers for the run.
-        unsafe {
-            match stride {
-                0 => out.fill(S::load(*from)),
-                1 => each(std::slice::from_raw_parts(from, out.len()), out, |x| S::load(x)),
-                _ => {
-                    for (i, o) in out.iter_mut().enumerate() {
-                        *o = S::load(*from.offset(i as isize * stride));
+        let Fetch { from, layout, start, out } = self;
+        layout.runs(start, out.len(), |Run { at, stride, done, len }| {
+            let out = &mut out[done..][..len];
+            // SAFETY: whoever makes a `Fetch` answers for the elements.
+            unsafe {
+                let from = from.offset(at);
+                match stride {
+                    0 => out.fill(S::load(*from)),
+                    1 => each(std::slice::from_raw_parts(from, len), out, |x| S::load(x)),
+                    _ => {
+                        for (i, o) in out.iter_mut().enumerate() {
+                            *o = S::load(*from.offset(i as isize * stride));
+                        }
                     }
                 }
             }
-        }
+        });
     }
 }
 
@@ -211,20 +216,23 @@ impl<S: Stored> Vectorized for Keep<'_, S> {
     }
 }
 
-/// A run of positions, as numbers.
+/// Positions of a layout from the `start`-th on, as numbers.
 pub(super) struct Count<'a, T> {
-    pub run: Run,
+    pub layout: &'a Layout,
     pub dtype: DType,
+    pub start: usize,
     pub out: &'a mut [T],
 }
 
 impl<T: Arithmetic> Vectorized for Count<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Count { run, dtype, out } = self;
-        for (i, o) in out.iter_mut().enumerate() {
-            *o = T::from_i64((run.at + i as isize * run.stride) as i64);
-        }
+        let Count { layout, dtype, start, out } = self;
+        layout.runs(start, out.len(), |Run { at, stride, done, len }| {
+            for (i, o) in out[done..][..len].iter_mut().enumerate() {
+                *o = T::from_i64((at + i as isize * stride) as i64);
+            }
+        });
         T::settle(dtype, out);
     }
 }

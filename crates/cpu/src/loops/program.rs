@@ -27,7 +27,7 @@ pub(super) struct Program {
     pub prologue: Vec<Instr>,
     /// Instructions run for each strip.
     pub body: Vec<Instr>,
-    /// Registers that are the memory they are stored to.
+    /// Registers that are memory: contiguous operands, and results that are stored as they are.
     pub direct: Vec<Direct>,
     /// Registers written to memory when the strip is complete.
     pub stores: Vec<Store>,
@@ -80,10 +80,11 @@ pub(super) struct Load {
     pub borrow: bool,
 }
 
-/// A register that is a piece of a buffer.
+/// A register that is a piece of a buffer: element `i` of the loop is element `first + i` of the buffer.
 pub(super) struct Direct {
     pub register: Reg,
     pub value: ValueId,
+    pub first: usize,
     /// Bytes per element.
     pub size: usize,
 }
@@ -282,7 +283,8 @@ impl Compiler<'_> {
         for store in &self.l.stores {
             let (from, dtype) = (register(store.register), self.dtype(store.out));
             if self.at[from as usize] == Some(store.out) {
-                direct.push(Direct { register: from, value: store.out, size: dtype.size() });
+                let size = dtype.size();
+                direct.push(Direct { register: from, value: store.out, first: 0, size });
             } else {
                 let class = self.facts.class[from as usize];
                 stores.push(Store { register: from, value: store.out, dtype, class });
@@ -297,12 +299,20 @@ impl Compiler<'_> {
         }
         let cost = self.cost(&instructions);
         let row = rows(&instructions);
-        let (prologue, body) =
-            instructions.into_iter().partition(|(r, _)| self.facts.uniform[*r as usize]);
-        let drop_register = |list: Vec<(Reg, Instr)>| list.into_iter().map(|(_, i)| i).collect();
+        let (mut prologue, mut body) = (Vec::new(), Vec::new());
+        for (register, instr) in instructions {
+            match instr {
+                Instr::Load(load) if load.always_borrows() => {
+                    let (value, size) = (load.value, load.dtype.size());
+                    direct.push(Direct { register, value, first: load.layout.first(), size });
+                }
+                _ if self.facts.uniform[register as usize] => prologue.push(instr),
+                _ => body.push(instr),
+            }
+        }
         let program = Program {
-            prologue: drop_register(prologue),
-            body: drop_register(body),
+            prologue,
+            body,
             direct,
             stores,
             slots: slots.into_iter().map(|s| s.map(|s| s * strip)).collect(),
@@ -382,6 +392,13 @@ fn rows(instructions: &[(Reg, Instr)]) -> Option<usize> {
     rows.min()
 }
 
+impl Load {
+    /// Whether the register is always the memory itself.
+    fn always_borrows(&self) -> bool {
+        self.borrow && self.layout.stride() == Some(1)
+    }
+}
+
 impl Instr {
     fn for_each_arg(&self, mut f: impl FnMut(Reg)) {
         match *self {
@@ -400,7 +417,7 @@ impl Instr {
 
     /// Whether the register needs memory of its own: all but those that always borrow.
     fn needs_slot(&self) -> bool {
-        !matches!(self, Instr::Load(load) if load.borrow && load.layout.stride() == Some(1))
+        !matches!(self, Instr::Load(load) if load.always_borrows())
     }
 
     /// In bytes moved, or their equivalent: a vector of arithmetic takes about as long as moving one byte per

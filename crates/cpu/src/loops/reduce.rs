@@ -126,12 +126,9 @@ impl Reduce {
         let deep = space.reduced.clamp(1, BLOCK) * space.run.clamp(1, CHUNK);
         let mut near = 1;
         if runs > 0 {
-            near = (TASK / program.cost / deep).max(SHORT.div_ceil(run)).min(RESULTS);
-            if space.run == 1 {
-                // Whole cache lines.
-                near = near.next_multiple_of(16);
-            }
-            near = near.min(space.near).max(1);
+            // Columns are wide rather than deep: rows are read as they lie in memory.
+            let least = if space.run == 1 { RESULTS } else { SHORT.div_ceil(run) };
+            near = (TASK / program.cost / deep).max(least).min(RESULTS).min(space.near).max(1);
         }
         let nears = space.near.div_ceil(near);
         let (blocks, chunks) = (space.reduced.div_ceil(BLOCK), space.run.div_ceil(CHUNK));
@@ -436,9 +433,7 @@ fn accumulate<T: Copy, J: Join<T>>(x: &[T], results: &mut [T], run: usize) {
                 *a = J::join(*a, x);
             }
         } else {
-            for (a, x) in results.iter_mut().zip(row.chunks_exact(run)) {
-                *a = J::join(*a, fold::fold::<T, J>(x));
-            }
+            fold::fold_runs::<T, J>(row, results, run);
         }
     }
 }

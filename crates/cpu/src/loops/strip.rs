@@ -66,8 +66,10 @@ impl<'a> Frame<'a> {
     pub unsafe fn run(&self, start: usize, len: usize) {
         for direct in &self.program.direct {
             let at = self.memory.at::<u8>(direct.value);
-            // SAFETY: the buffer has the loop's shape, so element `start` is inside it.
-            unsafe { self.place(direct.register, at.add(start * direct.size)) };
+            // SAFETY: the elements of the loop are inside the buffer.
+            let at = unsafe { at.add((direct.first + start) * direct.size) };
+            // SAFETY: the register exists.
+            unsafe { self.place(direct.register, at) };
         }
         for instr in &self.program.body {
             // SAFETY: passed on to the caller.
@@ -131,10 +133,7 @@ impl<'a> Frame<'a> {
                     self.splat(out, dtype, self.memory.slots[slot as usize], len);
                 }
                 Instr::Index { out, dtype, ref layout } => with_number!(Class::of(dtype), T => {
-                    let out = self.out::<T>(out, len);
-                    layout.runs(start, len, |run| {
-                        vectorize(Count { run, dtype, out: &mut out[run.done..][..run.len] });
-                    });
+                    vectorize(Count { layout, dtype, start, out: self.out::<T>(out, len) });
                 }),
                 Instr::Random { out, dtype, distribution, seed, stream } => {
                     let slot = |i: u32| self.memory.slots[i as usize].to_i64() as u64;
@@ -180,25 +179,21 @@ impl<'a> Frame<'a> {
     /// # Safety
     /// As for [`Frame::run`]; `S` must be the load's type.
     unsafe fn load<S: Stored>(&self, load: &Load, start: usize, len: usize) {
-        let from = self.memory.at::<S::Raw>(load.value);
-        load.layout.runs(start, len, |run| {
-            // SAFETY: the layout is that of a view inside the value. Where the register borrows, elements in
-            // memory and in registers are of the same type.
-            unsafe {
-                let from = from.offset(run.at);
-                if load.borrow && run.stride == 1 && run.len == len {
-                    self.place(load.out, from.cast());
-                    return;
+        let from = self.memory.at::<S::Raw>(load.value).cast_const();
+        // SAFETY: the layout is that of a view inside the value. Where the register borrows, elements in
+        // memory and in registers are of the same type.
+        unsafe {
+            if load.borrow {
+                if let Some(at) = load.layout.contiguous(start, len) {
+                    return self.place(load.out, from.offset(at).cast_mut().cast());
                 }
-                if load.borrow && run.done == 0 {
-                    // An earlier strip may have borrowed.
-                    let slot = self.program.slots[load.out as usize];
-                    self.place(load.out, self.scratch.add(slot.unwrap_or(0)));
-                }
-                let out = &mut self.out(load.out, len)[run.done..][..run.len];
-                vectorize(Fetch::<S> { from, stride: run.stride, out });
+                // An earlier strip may have borrowed.
+                let slot = self.program.slots[load.out as usize];
+                self.place(load.out, self.scratch.add(slot.unwrap_or(0)));
             }
-        });
+            let out = self.out(load.out, len);
+            vectorize(Fetch::<S> { from, layout: &load.layout, start, out });
+        }
     }
 
     /// # Safety
