@@ -64,8 +64,8 @@ fn main() -> Result<()> {
 
     // 7. Recorded first, computed when needed.
     //
-    // Nothing has been computed for `y` yet; `explain` shows what would be: all of it as one loop
-    // over the elements, without intermediate tensors.
+    // Nothing has been computed for `y` yet. `explain` shows what would be: all of it, the random
+    // numbers too, as one loop over the elements, without intermediate tensors.
     let x = Tensor::randn([1000], DType::F32);
     let y = ((&x * &x + 1.0).sqrt() * 0.5).tanh();
     println!("is y computed? {}. The plan for it:\n{}", y.is_evaluated(), y.explain()?);

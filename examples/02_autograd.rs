@@ -66,12 +66,12 @@ fn main() -> Result<()> {
     //
     // With `create_graph` the derivative is an ordinary part of the formula, to be differentiated
     // again: of x³ the first derivative is 3x², the second 6x.
-    let x = Tensor::scalar(2.0).requires_grad_();
+    let x = Tensor::scalar(4.0).requires_grad_();
     let cube = &x * &x * &x;
     let options = BackwardOptions::default().create_graph();
     let first = grad(&cube, &[&x], options)?.remove(0).expect("x³ depends on x");
     first.backward();
-    println!("\nat 2: x³ = {cube}, its derivative {first}, and its second {}", gradient(&x));
+    println!("\nat 4: x³ = {cube}, its derivative {first}, and its second {}", gradient(&x));
 
     // The next lesson does all this for a network of 670,000 parameters. It is the same loop.
     Ok(())

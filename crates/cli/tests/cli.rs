@@ -189,7 +189,7 @@ fn a_broken_run_is_named() {
     save_safetensors(&model, &turned, &[]).unwrap();
     let message = eval();
     assert!(message.contains("run/model.safetensors"), "{message}");
-    assert!(message.contains("3.weight") && message.contains("[128, 10]"), "{message}");
+    assert!(message.contains("3.weight") && message.contains("[256, 10]"), "{message}");
 
     save_safetensors(&model, &tensors[1..], &[]).unwrap();
     assert!(eval().contains("run/model.safetensors"), "{}", eval());
@@ -198,8 +198,8 @@ fn a_broken_run_is_named() {
     let text = String::from_utf8(good_config).unwrap();
     for (old, new) in [
         ("\"digits\"", "\"didgits\""),
-        ("128", "99999999999999"),
-        ("128", "-1"),
+        ("256", "99999999999999"),
+        ("256", "-1"),
         ("\"cpu\"", "\"tpu\""),
         ("\"seed\"", "\"sead\""),
         ("}", ""),

@@ -39,9 +39,12 @@ fn unchanged(g: &Graph, node: &Node) -> Option<NodeId> {
     let is_one = |id: NodeId| matches!(g.node(id).op, Op::Const(c) if c.to_f64() == 1.0);
     let same_type = |id: NodeId| *g.ty(id) == node.ty;
     match &node.op {
-        Op::Cast(_) | Op::Reshape(_) | Op::Expand(_) if same_type(x) => Some(x),
-        Op::Slice(s) if same_type(x) && s.step == 1 => Some(x),
-        Op::Pad(p) if same_type(x) && p.before + p.after == 0 => Some(x),
+        // Slices and pads of the same size as well: they have nothing to leave out or to add.
+        Op::Cast(_) | Op::Reshape(_) | Op::Expand(_) | Op::Slice(_) | Op::Pad(_)
+            if same_type(x) =>
+        {
+            Some(x)
+        }
         Op::Permute(p) if p.axes.iter().copied().eq(0..p.axes.len()) => Some(x),
         Op::Reduce(r) if r.axes.is_empty() => Some(x),
         Op::Concat(_) if node.inputs.len() == 1 => Some(x),

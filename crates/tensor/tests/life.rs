@@ -104,7 +104,8 @@ fn the_whole_step_is_one_plan_and_overwrites_in_place() {
     model.step(0.1).unwrap();
     let plan = explain_last().unwrap();
     assert!(plan.contains("matmul") && plan.contains("cross_entropy"), "{plan}");
-    assert!(plan.contains("2 updates in place"), "{plan}");
+    assert_eq!(plan.matches("update in place").count(), 2, "weight and bias:\n{plan}");
+    assert!(plan.contains("3 inputs overwritten"), "and the momentum:\n{plan}");
 }
 
 #[test]
