@@ -5,8 +5,8 @@
 //!
 //! Every training run is this loop: take a batch, compare the network's answer with the truth, and
 //! move the parameters a little to where the loss is smaller. Here a network learns to read digits:
-//! the small ones that come with Gradus, or MNIST, whose four files `--data` finds in DIR. The small
-//! ones are few, so that SGD has only begun after 5 epochs of them: try `--optimizer adam`.
+//! the small ones that come with Gradus, or MNIST, whose four files `--data` finds in DIR. The
+//! small ones are few, so that SGD has only begun after 5 epochs of them: try `--optimizer adam`.
 
 use std::str::FromStr;
 use std::time::Instant;
@@ -186,8 +186,8 @@ fn parse<T: FromStr>(option: &str, value: &str) -> Result<T> {
 
 fn usage(option: &str, value: &str) -> Error {
     let message = format!(
-        "cannot make sense of `{option} {value}`; the options are --data DIR, --optimizer sgd|adam, \
-         --lr RATE, --epochs N and --seed N"
+        "cannot make sense of `{option} {value}`; the options are --data DIR, \
+         --optimizer sgd|adam, --lr RATE, --epochs N and --seed N"
     );
     Error::new(ErrorKind::Usage, message)
 }

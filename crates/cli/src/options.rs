@@ -3,7 +3,7 @@
 use clap::Args;
 use gradus::Device;
 
-/// How to compute; none of it changes a result beyond rounding, and threads and workers not even that.
+/// With how many threads to do it. Results do not depend on them.
 #[derive(Args)]
 pub struct Resources {
     /// Threads to compute with [default: as many as the machine runs at once]

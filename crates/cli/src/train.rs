@@ -42,7 +42,7 @@ pub struct Train {
 
     /// The learning rate (of Adam)
     #[arg(long, value_name = "RATE", default_value_t = Config::default().lr)]
-    #[arg(value_parser = options::rate, allow_negative_numbers = true)]
+    #[arg(value_parser = options::rate, allow_hyphen_values = true)]
     lr: f64,
 
     /// Decides the initial weights and the order of the images
@@ -56,7 +56,7 @@ pub struct Train {
     #[command(flatten)]
     resources: Resources,
 
-    /// The folder for the run, new or empty [default: runs/<dataset>-<number>]
+    /// The folder for the run, new or empty [default: runs/NAME-1, runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
@@ -83,8 +83,10 @@ impl Train {
 
     fn config(self) -> Result<Config> {
         if datasets::named(&self.data)?.needs_folder() && self.data_dir.is_none() {
-            let message =
-                format!("{} is not built in: give --data-dir, the folder with its files", self.data);
+            let message = format!(
+                "{} is not built in: give --data-dir, the folder with its files",
+                self.data
+            );
             return Err(Error::new(ErrorKind::Usage, message));
         }
         // Absolute, so that the run can be evaluated from anywhere.
@@ -103,5 +105,9 @@ impl Train {
 }
 
 fn dataset_names() -> PossibleValuesParser {
-    DATASETS.iter().map(|info| PossibleValue::new(info.name).help(info.about)).collect::<Vec<_>>().into()
+    DATASETS
+        .iter()
+        .map(|info| PossibleValue::new(info.name).help(info.about))
+        .collect::<Vec<_>>()
+        .into()
 }

@@ -85,8 +85,11 @@ fn what_was_trained_can_be_evaluated_again() {
     assert!(trained.contains(&line), "{trained}");
 
     let names: Vec<String> = ["1.weight", "1.bias", "3.weight", "3.bias"].map(String::from).into();
-    let mut saved: Vec<String> =
-        load_safetensors(dir.join("run/model.safetensors")).unwrap().into_iter().map(|t| t.0).collect();
+    let mut saved: Vec<String> = load_safetensors(dir.join("run/model.safetensors"))
+        .unwrap()
+        .into_iter()
+        .map(|t| t.0)
+        .collect();
     saved.sort_by_key(|name| names.iter().position(|n| n == name));
     assert_eq!(saved, names);
     let mut probe = load_safetensors(dir.join("logits.safetensors")).unwrap();
@@ -208,7 +211,7 @@ fn a_broken_run_is_named() {
         assert_ne!(broken, text, "{old} is not in {text}");
         fs::write(&config, broken).unwrap();
         let message = eval();
-        assert!(message.contains("run/config.json") || message.contains("config.json"), "{message}");
+        assert!(message.contains("config.json"), "{message}");
     }
     fs::write(&config, text).unwrap();
     succeeds(&dir, &["eval", "run"]);
@@ -218,11 +221,17 @@ fn a_broken_run_is_named() {
 fn a_run_that_fails_ends_with_1() {
     let dir = folder("fails");
     let message = fails(&dir, &["train", "--lr", "1e30", "--out", "run"], 1);
-    assert!(message.contains("epoch 1, batch 2 of ") && message.contains("learning rate"), "{message}");
+    assert!(
+        message.contains("epoch 1, batch 2 of ") && message.contains("learning rate"),
+        "{message}"
+    );
     assert!(!dir.join("run/model.safetensors").exists());
 
     let message = fails(&dir, &["train", "--data", "mnist", "--data-dir", "nowhere"], 1);
-    assert!(message.contains("nowhere") && message.contains("train-images-idx3-ubyte"), "{message}");
+    assert!(
+        message.contains("nowhere") && message.contains("train-images-idx3-ubyte"),
+        "{message}"
+    );
 
     succeeds(&dir, &["train", "--quiet", "--epochs", "1", "--out", "good"]);
     let message = fails(&dir, &["eval", "good", "--logits", "nowhere/logits.safetensors"], 1);
@@ -251,8 +260,17 @@ fn help_and_version() {
     assert_eq!(version, format!("gradus {}\n", env!("CARGO_PKG_VERSION")));
     let help = succeeds(&dir, &["train", "--help"]);
     let options = [
-        "--data", "--data-dir", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--workers",
-        "--device", "--out", "--quiet",
+        "--data",
+        "--data-dir",
+        "--epochs",
+        "--batch-size",
+        "--lr",
+        "--seed",
+        "--threads",
+        "--workers",
+        "--device",
+        "--out",
+        "--quiet",
     ];
     for option in options {
         assert!(help.contains(option), "{option} is not in {help}");

@@ -89,8 +89,7 @@ fn adam_400k(bencher: Bencher, threads: usize) {
     let mut g = Graph::new();
     let [p, m, v, grad] = [(); 4].map(|()| input(&mut g, &[784, 512], DType::F32));
     let lr = g.slot(DType::F32);
-    let [b1, c1, b2, c2, eps] =
-        [0.9, 0.1, 0.999, 0.001, 1e-8].map(|x| g.constant(x, DType::F32));
+    let [b1, c1, b2, c2, eps] = [0.9, 0.1, 0.999, 0.001, 1e-8].map(|x| g.constant(x, DType::F32));
     let mut op = |op, a, b| g.add(op, &[a, b]).unwrap();
     let (old, new) = (op(Mul, m, b1), op(Mul, grad, c1));
     let m = op(Add, old, new);

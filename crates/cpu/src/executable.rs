@@ -41,8 +41,7 @@ impl Executable {
     /// Prepares a plan.
     pub fn new(plan: Plan) -> Executable {
         let mut scratch = Scratch::default();
-        let mut kernels: Vec<Option<Box<dyn Kernel>>> =
-            plan.kernels.iter().map(|_| None).collect();
+        let mut kernels: Vec<Option<Box<dyn Kernel>>> = plan.kernels.iter().map(|_| None).collect();
         let mut waves = Vec::with_capacity(plan.waves.len());
         for wave in &plan.waves {
             scratch.next_wave();

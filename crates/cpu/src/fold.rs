@@ -189,7 +189,10 @@ mod tests {
                 y[at] = f32::NAN;
                 assert!(fold::<f32, Max>(&y).is_nan() && fold::<f32, Min>(&y).is_nan());
                 y[at] = 2.0;
-                assert_eq!((fold::<f32, Max>(&y), fold::<f32, Min>(&y[..at])), (2.0, if at > 0 { 1.0 } else { f32::INFINITY }));
+                assert_eq!(
+                    (fold::<f32, Max>(&y), fold::<f32, Min>(&y[..at])),
+                    (2.0, if at > 0 { 1.0 } else { f32::INFINITY })
+                );
             }
         }
     }
@@ -201,8 +204,7 @@ mod tests {
                 let x: Vec<f32> = (0..n * run).map(|i| (i as f32 * 0.37).sin()).collect();
                 let mut results = vec![0.5; n];
                 fold_runs::<f32, Sum>(&x, &mut results, run);
-                let alone: Vec<f32> =
-                    x.chunks(run).map(|x| 0.5 + fold::<f32, Sum>(x)).collect();
+                let alone: Vec<f32> = x.chunks(run).map(|x| 0.5 + fold::<f32, Sum>(x)).collect();
                 assert_eq!(results, alone);
             }
         }

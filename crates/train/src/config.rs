@@ -22,6 +22,7 @@ pub struct Config {
     /// The version of Gradus.
     pub gradus: String,
     /// A name from [`datasets::DATASETS`].
+    #[serde(deserialize_with = "read_dataset")]
     pub dataset: String,
     /// The folder that holds the dataset, unless it is built in.
     pub data_dir: Option<PathBuf>,
@@ -91,6 +92,14 @@ pub(crate) fn network(widths: &[usize]) -> Sequential {
         network = network.add(Linear::new(width[0], width[1]));
     }
     network
+}
+
+fn read_dataset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match datasets::named(&name) {
+        Ok(_) => Ok(name),
+        Err(error) => Err(de::Error::custom(error.message())),
+    }
 }
 
 fn write_device<S: Serializer>(device: &Device, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,11 +1,12 @@
 //! The training loop, and what belongs to it: metrics, the progress shown, the folder of a run.
 //!
-//! [`train()`] is the whole job of `gradus train`, top to bottom in one file: open the data, make the
-//! network, loop over epochs and batches, save, evaluate. Nothing in it is closed: the same parts
-//! ([`evaluate()`], [`metrics`], [`RunFolder`], [`Progress`]) serve a loop of your own.
+//! [`train()`] is the whole job of `gradus train`, top to bottom in one file: open the data, make
+//! the network, loop over epochs and batches, save, evaluate. Nothing in it is closed: the same
+//! parts ([`evaluate()`], [`metrics`], [`RunFolder`], [`Progress`]) serve a loop of your own.
 //!
-//! Invariants: a [`Config`] decides the bits of the trained model, and neither threads nor loader
-//! workers do; a run folder holds all that is needed to repeat the evaluation of its model.
+//! Invariants: on processors with the same vector instructions, a [`Config`] alone decides the bits
+//! of the trained model, and neither threads nor loader workers do; a run folder holds all that is
+//! needed to repeat the evaluation of its model.
 #![forbid(unsafe_code)]
 
 mod config;

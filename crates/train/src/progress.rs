@@ -60,8 +60,9 @@ impl Progress {
             true => ProgressBar::hidden(),
             false => ProgressBar::new(batches as u64),
         };
-        let style = ProgressStyle::with_template("{prefix}  {bar:40}  {pos}/{len} batches, {eta} left")
-            .expect("the template is well-formed");
+        let style =
+            ProgressStyle::with_template("{prefix}  {bar:40}  {pos}/{len} batches, {eta} left")
+                .expect("the template is well-formed");
         EpochProgress { progress: self, bar: bar.with_style(style).with_prefix(name.clone()), name }
     }
 }

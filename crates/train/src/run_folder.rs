@@ -6,8 +6,8 @@
 //! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
 //! | `model.safetensors` | the trained model, under PyTorch's names |
 //!
-//! Files are written under another name and renamed, so that a run that is killed leaves the file of
-//! before or a whole one.
+//! Files are written under another name and renamed, so that a run that is killed leaves the file
+//! of before or a whole one.
 
 use std::fs;
 use std::io;
@@ -79,8 +79,8 @@ impl RunFolder {
             return Ok(folder);
         }
         let message = format!(
-            "{}: not the folder of a run, as there is no {CONFIG} in it; give one that `gradus train` \
-             has made",
+            "{}: not the folder of a run, as there is no {CONFIG} in it; give one that \
+             `gradus train` has made",
             path.display()
         );
         Err(Error::new(ErrorKind::Io, message))
@@ -160,8 +160,9 @@ impl RunFolder {
     fn save_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let path = self.path.join(name);
         let unfinished = self.path.join(format!("{name}.unfinished"));
-        let mut text = serde_json::to_string_pretty(value)
-            .map_err(|error| Error::new(ErrorKind::Format, format!("{}: {error}", path.display())))?;
+        let mut text = serde_json::to_string_pretty(value).map_err(|error| {
+            Error::new(ErrorKind::Format, format!("{}: {error}", path.display()))
+        })?;
         text.push('\n');
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))

@@ -15,7 +15,7 @@ use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, e
 /// Trains a network on images and evaluates it: the job of `gradus train`.
 ///
 /// Everything about it is written to a new folder, `out` or, by default, `runs/<dataset>-<number>`.
-/// `workers` threads assemble batches. The saved model is a function of `config` alone.
+/// `workers` threads assemble batches; the saved model does not depend on them.
 ///
 /// # Errors
 /// If the data cannot be read, the folder cannot be made or is not empty, or the loss is no longer
@@ -44,10 +44,8 @@ pub fn train(
     let mut optimizer = Adam::new(model.parameters(), config.lr);
 
     let samples = images.len();
-    let loader = DataLoader::new(images)
-        .batch_size(config.batch_size)
-        .shuffle(config.seed)
-        .workers(workers);
+    let loader =
+        DataLoader::new(images).batch_size(config.batch_size).shuffle(config.seed).workers(workers);
     let mut metrics = RunMetrics::default();
     for epoch in 1..=config.epochs {
         let start = Instant::now();

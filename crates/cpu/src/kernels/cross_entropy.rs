@@ -130,14 +130,16 @@ impl Rows<'_> {
             let logits = std::slice::from_raw_parts(logits, n * classes);
             let labels = memory.view::<i64>(&op.labels).add(start);
             let labels = std::slice::from_raw_parts(labels, n);
-            let dy = op.dy.as_ref().map(|dy| {
-                std::slice::from_raw_parts(memory.view::<T>(dy).add(start), n)
-            });
+            let dy = op
+                .dy
+                .as_ref()
+                .map(|dy| std::slice::from_raw_parts(memory.view::<T>(dy).add(start), n));
             let width = if dy.is_some() { classes } else { 1 };
             let out = memory.at::<T>(op.out).add(start * width);
             let out = std::slice::from_raw_parts_mut(out, n * width);
-            let strip =
-                |i: usize| std::slice::from_raw_parts_mut(scratch.cast::<T>().add(i * STRIP), STRIP);
+            let strip = |i: usize| {
+                std::slice::from_raw_parts_mut(scratch.cast::<T>().add(i * STRIP), STRIP)
+            };
             let (shifted, exps, maxima, sums) = (strip(0), strip(1), strip(2), strip(3));
 
             let rows = (STRIP / classes).max(1);
@@ -146,14 +148,12 @@ impl Rows<'_> {
                 let (maxima, sums) = (&mut maxima[..count], &mut sums[..count]);
                 let logits = &logits[first * classes..][..count * classes];
                 let labels = &labels[first..][..count];
-                let keep = match dy {
-                    Some(_) => Some(&mut out[first * classes..][..count * classes]),
-                    None => None,
-                };
+                let keep = dy.map(|_| &mut out[first * classes..][..count * classes]);
                 exponentials(logits, classes, shifted, exps, keep, maxima, sums);
                 match dy {
                     Some(dy) => {
-                        let grads = out[first * classes..][..count * classes].chunks_exact_mut(classes);
+                        let grads =
+                            out[first * classes..][..count * classes].chunks_exact_mut(classes);
                         let given = dy[first..].iter().zip(labels).zip(&*sums);
                         for (grad, ((&dy, &label), &sum)) in grads.zip(given) {
                             gradient(grad, label, sum, dy);

@@ -75,7 +75,12 @@ impl Join {
     ///
     /// # Safety
     /// As for [`Kernel::run`]; `T` must be as large as an element.
-    unsafe fn fill<T: Copy + Default>(&self, outer: usize, rows: Range<usize>, memory: &Memory<'_>) {
+    unsafe fn fill<T: Copy + Default>(
+        &self,
+        outer: usize,
+        rows: Range<usize>,
+        memory: &Memory<'_>,
+    ) {
         let out = memory.at::<T>(self.out).wrapping_add(outer * self.axis * self.inner);
         if self.gaps {
             let len = rows.len() * self.inner;

@@ -1,11 +1,13 @@
 //! Additions at indexed places.
 //!
-//! Seen as `outer axes × axis × middle axes × row`, where the row is the last axis, or one element if that is
-//! the indexed axis. A task owns some outer indices and a piece of the row, so that all additions to an
-//! element happen in one task, in the order of the index.
+//! Seen as `outer axes × axis × middle axes × row`; where the indexed axis is the last, a row is one element. A
+//! task owns some outer indices and a piece of the row, so that all additions to an element happen in one task,
+//! in the order of the index.
 
+use std::ops::Range;
+
+use gradus_ir::DType;
 use gradus_ir::schedule::{ValueId, View};
-use gradus_ir::{DType, Shape};
 use smallvec::SmallVec;
 
 use super::{Kernel, TASK};
@@ -19,13 +21,12 @@ pub(super) struct ScatterAdd {
     out: ValueId,
     dtype: DType,
     axis: usize,
-    /// The products of the outer and of the middle extents of the result.
+    /// The product of the outer extents, and how many outer indices a task owns.
     outer: usize,
-    middle: usize,
-    /// The row of the result, and how it is cut.
+    outer_per_task: usize,
+    /// The length of a row, and of the piece that a task owns.
     row: usize,
     piece: usize,
-    outer_per_task: usize,
 }
 
 impl ScatterAdd {
@@ -37,78 +38,56 @@ impl ScatterAdd {
         out: ValueId,
         dtype: DType,
     ) -> ScatterAdd {
+        let [x, index, source] = [x, index, source].map(|view| with_row(view, axis));
         let last = x.shape.rank() - 1;
-        let row = if axis == last { 1 } else { x.shape[last] };
-        let outer: usize = x.shape[..axis].iter().product();
-        let middle: usize = x.shape[axis + 1..last.max(axis + 1)].iter().product();
-        let line = middle * (x.shape[axis] + index.shape[axis]) * dtype.size();
+        let row = x.shape[last];
+        let middle: usize = x.shape[axis + 1..last].iter().product();
+        // What a task does for one outer index and one column.
+        let column = (middle * (x.shape[axis] + index.shape[axis]) * (8 + dtype.size())).max(1);
         // Whole cache lines.
-        let piece = (TASK / line.max(1)).clamp(64 / dtype.size(), row.max(64)).next_multiple_of(16);
-        let piece = piece.min(row).max(1);
+        let piece = (TASK / column).next_multiple_of(64).clamp(1, row.max(1));
         ScatterAdd {
-            x: x.clone(),
-            index: index.clone(),
-            source: source.clone(),
+            outer: x.shape[..axis].iter().product(),
+            outer_per_task: (TASK / (column * piece)).max(1),
+            x,
+            index,
+            source,
             out,
             dtype,
             axis,
-            outer,
-            middle,
             row,
             piece,
-            outer_per_task: (TASK / (line * piece).max(1)).clamp(1, outer.max(1)),
         }
-    }
-
-    fn pieces(&self) -> usize {
-        self.row.div_ceil(self.piece)
-    }
-
-    /// The axes between the indexed one and the row.
-    fn middle_axes(&self) -> std::ops::Range<usize> {
-        let last = self.x.shape.rank() - 1;
-        self.axis + 1..last.max(self.axis + 1)
     }
 
     /// # Safety
     /// As for [`Kernel::run`]; `T` must be the type of the elements.
     unsafe fn run_typed<T: Addend>(&self, task: usize, memory: &Memory<'_>) {
-        let (block, piece) = (task / self.pieces(), task % self.pieces());
+        let pieces = self.row.div_ceil(self.piece);
+        let (block, piece) = (task / pieces, task % pieces);
         let columns = piece * self.piece..((piece + 1) * self.piece).min(self.row);
         let first = block * self.outer_per_task;
         for outer in first..(first + self.outer_per_task).min(self.outer) {
-            let at = unravel(&self.x.shape[..self.axis], outer);
             // SAFETY: passed on to the caller; outer indices and columns belong to one task each.
             unsafe {
-                self.copy::<T>(outer, &at, columns.clone(), memory);
-                self.add::<T>(outer, &at, columns.clone(), memory);
+                self.copy::<T>(outer, columns.clone(), memory);
+                self.add::<T>(outer, columns.clone(), memory);
             }
         }
     }
 
     /// # Safety
     /// As for [`ScatterAdd::run_typed`].
-    unsafe fn copy<T: Addend>(
-        &self,
-        outer: usize,
-        at: &[usize],
-        columns: std::ops::Range<usize>,
-        memory: &Memory<'_>,
-    ) {
-        let (extent, pitch) = (self.x.shape[self.axis], self.x.strides[self.axis]);
-        let step = self.row_stride(&self.x);
-        let x = memory.view::<T>(&self.x).wrapping_offset(offset(&self.x, 0, at));
-        for m in 0..self.middle {
-            let middle = unravel(&self.x.shape[self.middle_axes()], m);
-            let x = x.wrapping_offset(offset(&self.x, self.axis + 1, &middle));
-            for i in 0..extent {
-                let row = ((outer * extent + i) * self.middle + m) * self.row;
+    unsafe fn copy<T: Addend>(&self, outer: usize, columns: Range<usize>, memory: &Memory<'_>) {
+        let at = unravel(&self.x.shape[..self.axis], outer);
+        for middle in 0..self.middles(&self.x) {
+            let within = unravel(self.middle_shape(&self.x), middle);
+            for i in 0..self.x.shape[self.axis] {
+                let from = position(&self.x, &at, i, &within);
+                let out = self.out_row::<T>(outer, i, middle, memory);
                 for j in columns.clone() {
                     // SAFETY: the position is inside the view, and that in the result is this task's.
-                    unsafe {
-                        let from = x.wrapping_offset(i as isize * pitch + j as isize * step);
-                        memory.at::<T>(self.out).add(row + j).write(*from);
-                    }
+                    unsafe { *out.add(j) = *element(memory, &self.x, from, j) };
                 }
             }
         }
@@ -116,50 +95,28 @@ impl ScatterAdd {
 
     /// # Safety
     /// As for [`ScatterAdd::run_typed`].
-    unsafe fn add<T: Addend>(
-        &self,
-        outer: usize,
-        at: &[usize],
-        columns: std::ops::Range<usize>,
-        memory: &Memory<'_>,
-    ) {
-        // The index may be smaller than the result along every other axis.
-        let shape: &Shape = &self.index.shape;
-        if at.iter().zip(&shape[..self.axis]).any(|(i, extent)| i >= extent) {
+    unsafe fn add<T: Addend>(&self, outer: usize, columns: Range<usize>, memory: &Memory<'_>) {
+        // The index may be smaller than the result along every axis but the indexed one.
+        let at = unravel(&self.x.shape[..self.axis], outer);
+        let shape = &self.index.shape;
+        if at.iter().zip(&shape[..]).any(|(i, extent)| i >= extent) {
             return;
         }
-        let row = if self.row == 1 && self.middle_axes().end == self.axis + 1 && self.is_last() {
-            1
-        } else {
-            shape[shape.rank() - 1]
-        };
-        let columns = columns.start..columns.end.min(row);
-        let extent = self.x.shape[self.axis];
-        let index = memory.view::<i64>(&self.index).wrapping_offset(offset(&self.index, 0, at));
-        let source = memory.view::<T>(&self.source).wrapping_offset(offset(&self.source, 0, at));
-        let (index_step, source_step) =
-            (self.row_stride(&self.index), self.row_stride(&self.source));
-        let middles: usize = shape[self.middle_axes()].iter().product();
-        for m in 0..middles {
-            let middle = unravel(&shape[self.middle_axes()], m);
-            let to = ravel(&self.x.shape[self.middle_axes()], &middle);
-            let index = index.wrapping_offset(offset(&self.index, self.axis + 1, &middle));
-            let source = source.wrapping_offset(offset(&self.source, self.axis + 1, &middle));
-            for i in 0..shape[self.axis] as isize {
+        let columns = columns.start..columns.end.min(shape[shape.rank() - 1]);
+        for middle in 0..self.middles(&self.index) {
+            let within = unravel(self.middle_shape(&self.index), middle);
+            let middle = ravel(self.middle_shape(&self.x), &within);
+            for i in 0..shape[self.axis] {
+                let index = position(&self.index, &at, i, &within);
+                let source = position(&self.source, &at, i, &within);
                 for j in columns.clone() {
                     // SAFETY: positions are inside their views; those in the result are this task's, and
                     // not followed where out of range.
                     unsafe {
-                        let j_ = j as isize;
-                        let k = *index
-                            .wrapping_offset(i * self.index.strides[self.axis] + j_ * index_step);
-                        if (0..extent as i64).contains(&k) {
-                            let x = *source.wrapping_offset(
-                                i * self.source.strides[self.axis] + j_ * source_step,
-                            );
-                            let row = (outer * extent + k as usize) * self.middle + to;
-                            let out = memory.at::<T>(self.out).add(row * self.row + j);
-                            *out = (*out).plus(x);
+                        let to: i64 = *element(memory, &self.index, index, j);
+                        if (0..self.x.shape[self.axis] as i64).contains(&to) {
+                            let out = self.out_row::<T>(outer, to as usize, middle, memory).add(j);
+                            *out = (*out).plus(*element(memory, &self.source, source, j));
                         }
                     }
                 }
@@ -167,18 +124,23 @@ impl ScatterAdd {
         }
     }
 
-    fn is_last(&self) -> bool {
-        self.axis + 1 == self.x.shape.rank()
+    fn out_row<T>(&self, outer: usize, i: usize, middle: usize, memory: &Memory<'_>) -> *mut T {
+        let row = (outer * self.x.shape[self.axis] + i) * self.middles(&self.x) + middle;
+        memory.at::<T>(self.out).wrapping_add(row * self.row)
     }
 
-    fn row_stride(&self, view: &View) -> isize {
-        if self.is_last() { 0 } else { view.strides[view.shape.rank() - 1] }
+    fn middle_shape<'a>(&self, view: &'a View) -> &'a [usize] {
+        &view.shape[self.axis + 1..view.shape.rank() - 1]
+    }
+
+    fn middles(&self, view: &View) -> usize {
+        self.middle_shape(view).iter().product()
     }
 }
 
 impl Kernel for ScatterAdd {
     fn tasks(&self) -> usize {
-        self.outer.div_ceil(self.outer_per_task) * self.pieces()
+        self.outer.div_ceil(self.outer_per_task) * self.row.div_ceil(self.piece)
     }
 
     fn cost(&self) -> usize {
@@ -228,6 +190,16 @@ addend! {
     f64: |a, b| a + b;
 }
 
+/// A view with a row after the indexed axis: one more axis of one element, if that is the last.
+fn with_row(view: &View, axis: usize) -> View {
+    let mut view = view.clone();
+    if axis + 1 == view.shape.rank() {
+        view.shape = view.shape.iter().copied().chain([1]).collect();
+        view.strides.push(0);
+    }
+    view
+}
+
 /// The index of the `i`-th element of a shape.
 fn unravel(shape: &[usize], mut i: usize) -> SmallVec<[usize; 6]> {
     let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
@@ -243,7 +215,15 @@ fn ravel(shape: &[usize], index: &[usize]) -> usize {
     shape.iter().zip(index).fold(0, |at, (&extent, &i)| at * extent + i)
 }
 
-/// How far an index of the axes from `first` on moves in a view.
-fn offset(view: &View, first: usize, index: &[usize]) -> isize {
-    index.iter().zip(&view.strides[first..]).map(|(&i, &stride)| i as isize * stride).sum()
+/// Where a row of a view starts, from its first element on.
+fn position(view: &View, outer: &[usize], i: usize, middle: &[usize]) -> isize {
+    let index = outer.iter().chain([&i]).chain(middle);
+    index.zip(&view.strides).map(|(&i, &stride)| i as isize * stride).sum()
+}
+
+/// The `j`-th element of a row.
+#[inline(always)]
+fn element<T>(memory: &Memory<'_>, view: &View, row: isize, j: usize) -> *const T {
+    let stride = view.strides[view.strides.len() - 1];
+    memory.view::<T>(view).wrapping_offset(row + j as isize * stride)
 }

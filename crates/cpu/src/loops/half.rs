@@ -51,7 +51,9 @@ mod tests {
         for bits in 0..=u16::MAX {
             let (wide, expected) = (f16_to_f32(bits), f16::from_bits(bits).to_f32());
             assert!(wide == expected || wide.is_nan() && expected.is_nan(), "{bits:#x}");
-            assert!(f32_to_f16(wide) == bits || wide.is_nan() && f16_to_f32(f32_to_f16(wide)).is_nan());
+            assert!(
+                f32_to_f16(wide) == bits || wide.is_nan() && f16_to_f32(f32_to_f16(wide)).is_nan()
+            );
             let (wide, expected) = (bf16_to_f32(bits), bf16::from_bits(bits).to_f32());
             assert!(wide == expected || wide.is_nan() && expected.is_nan(), "{bits:#x}");
             assert!(f32_to_bf16(wide) == bits || bf16_to_f32(f32_to_bf16(wide)).is_nan());

@@ -20,13 +20,18 @@ pub(super) struct Map {
 /// Rows shorter than this are not worth a strip each.
 pub(super) const SHORT: usize = 128;
 
+/// More tasks than any processor needs to be busy to the end.
+const MANY: usize = 64;
+
 impl Map {
     pub fn new(numel: usize, program: Program) -> Map {
         let row = program.row.filter(|&row| row >= SHORT).unwrap_or(numel.max(1));
         // Pieces of equal length, so that no strip is left with a few elements.
         let pieces = row.div_ceil(program.strip);
         let strip = row.div_ceil(pieces).next_multiple_of(16).min(program.strip);
-        let wanted = (TASK / program.cost.max(1)).max(1);
+        // What is the same for all elements is computed once per task: fewer tasks, if there are many anyway.
+        let task = (numel * program.cost / MANY).clamp(TASK, 4 * TASK);
+        let wanted = (task / program.cost.max(1)).max(1);
         let per_task =
             if row <= wanted { wanted / row * row } else { wanted.next_multiple_of(strip) };
         Map { program, numel, row, strip, per_task }

@@ -1,14 +1,16 @@
 //! Fused loops: element-wise ops and reductions of their results, strip by strip.
 //!
-//! [`program`] compiles the steps once; [`strip`] runs them on a few hundred elements at a time; [`map`] and
-//! [`reduce`] say which elements, and in which tasks.
+//! [`compile`] turns the steps into a [`program`] once; [`strip`] runs it on a few hundred elements at a time;
+//! [`map`] and [`reduce`] say which elements, and in which tasks.
 
+mod compile;
 mod half;
 mod instr;
 mod map;
 mod program;
 mod reduce;
 pub(crate) mod register;
+mod space;
 mod strip;
 
 use gradus_ir::schedule::{Loop, Plan};
@@ -18,7 +20,7 @@ use crate::memory::Scratch;
 
 /// The kernel of a loop.
 pub(crate) fn kernel(l: &Loop, plan: &Plan, scratch: &mut Scratch) -> Box<dyn Kernel> {
-    let (program, reductions) = program::compile(l, plan);
+    let (program, reductions) = compile::compile(l, plan);
     if l.reduces.is_empty() {
         Box::new(map::Map::new(l.shape.numel(), program))
     } else {

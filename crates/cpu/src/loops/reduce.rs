@@ -1,20 +1,19 @@
 //! Loops with reductions.
 //!
-//! The space is seen as `outer axes × near × run`: `run` is what is reduced of the innermost axes (1 if they
-//! are kept), `near` what is kept next to it (1 if everything is reduced). A *unit* combines, for some of the
-//! near elements, a block of the outer reduced indices and a chunk of the run. Where several units contribute
-//! to a result they leave partial results in scratch memory, and the last of them to finish combines those.
-//! [`fold`] documents the order.
+//! The [`Space`] is seen as `outer axes × near × run`. A *unit* combines, for some of the near elements, a block
+//! of the outer reduced indices and a chunk of the run. Where several units contribute to a result they leave
+//! partial results in scratch memory, and the last of them to finish combines those. [`fold`] documents the order.
 
 use gradus_ir::DType;
 use gradus_ir::ops::ReduceKind;
 use gradus_ir::schedule::{Loop, Plan, ValueId};
 
+use super::instr::each;
 use super::map::SHORT;
 use super::program::{Program, Reg};
 use super::register::{Class, Stored, with_stored};
+use super::space::Space;
 use super::strip::Frame;
-use super::instr::each;
 use crate::fold::{self, BLOCK, CHUNK, Join, LANES, Lanes};
 use crate::kernels::{Kernel, TASK};
 use crate::memory::{Memory, Scratch, with_strips};
@@ -56,58 +55,6 @@ struct Reduction {
 
 /// The most results of a unit: they stay in the first-level cache.
 const RESULTS: usize = 1024;
-
-/// A loop's axes, those of one element dropped and neighbours of one kind merged.
-struct Space {
-    /// Extents, outermost first, and whether they are kept.
-    outer: Vec<(usize, bool)>,
-    /// The product of the outer extents that are kept.
-    kept: usize,
-    /// The product of those that are not.
-    reduced: usize,
-    near: usize,
-    run: usize,
-}
-
-impl Space {
-    fn new(l: &Loop) -> Space {
-        let mut outer: Vec<(usize, bool)> = Vec::new();
-        for (axis, &extent) in l.shape.iter().enumerate().filter(|&(_, &extent)| extent != 1) {
-            let kept = !l.axes.contains(&axis);
-            match outer.last_mut() {
-                Some((merged, kind)) if *kind == kept => *merged *= extent,
-                _ => outer.push((extent, kept)),
-            }
-        }
-        let mut take = |kind| outer.pop_if(|&mut (_, kept)| kept == kind).map_or(1, |(n, _)| n);
-        let (run, near) = (take(false), take(true));
-        let product = |kind| outer.iter().filter(|g| g.1 == kind).map(|g| g.0).product();
-        Space { kept: product(true), reduced: product(false), near, run, outer }
-    }
-
-    /// How many results there are.
-    fn results(&self) -> usize {
-        self.kept * self.near
-    }
-
-    /// How many outer reduced indices in a row follow each other in the space.
-    fn adjacent(&self) -> usize {
-        self.outer.last().map_or(1, |&(extent, _)| extent)
-    }
-
-    /// The number of the first element of an outer index.
-    #[inline(always)]
-    fn start(&self, mut kept: usize, mut reduced: usize) -> usize {
-        let (mut start, mut pitch) = (0, self.near * self.run);
-        for &(extent, is_kept) in self.outer.iter().rev() {
-            let index = if is_kept { &mut kept } else { &mut reduced };
-            start += *index % extent * pitch;
-            *index /= extent;
-            pitch *= extent;
-        }
-        start
-    }
-}
 
 impl Reduce {
     pub fn new(
@@ -356,7 +303,14 @@ impl Units<'_> {
     /// # Safety
     /// As for [`Units::unit`].
     #[inline(always)]
-    unsafe fn finish(&self, kept: usize, part: usize, first: usize, near: usize, contribution: usize) {
+    unsafe fn finish(
+        &self,
+        kept: usize,
+        part: usize,
+        first: usize,
+        near: usize,
+        contribution: usize,
+    ) {
         let Reduce { ref space, nears, blocks, chunks, counters, .. } = *self.reduce;
         let (contributions, all) = (blocks * chunks, space.results());
         let at = kept * space.near + first;
@@ -396,7 +350,7 @@ impl Units<'_> {
             with_stored!(r.dtype, r.class, S => {
                 let out = self.memory.at::<<S as Stored>::Raw>(r.out).add(at);
                 let results = std::slice::from_raw_parts(results.as_ptr().cast(), results.len());
-                each(results, std::slice::from_raw_parts_mut(out, results.len()), |x| S::store(x));
+                each(results, std::slice::from_raw_parts_mut(out, results.len()), S::store);
             });
         }
     }

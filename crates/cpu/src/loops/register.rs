@@ -93,15 +93,42 @@ macro_rules! with_stored {
     ($dtype:expr, $class:expr, $S:ident => $body:expr) => {{
         use $crate::loops::register as r;
         match $dtype {
-            DType::Bool => { type $S = r::Byte; $body }
-            DType::U8 if $class == r::Class::Byte => { type $S = r::Byte; $body }
-            DType::U8 => { type $S = r::U8; $body }
-            DType::I32 => { type $S = r::I32; $body }
-            DType::I64 => { type $S = r::I64; $body }
-            DType::F16 => { type $S = r::F16; $body }
-            DType::BF16 => { type $S = r::BF16; $body }
-            DType::F32 => { type $S = r::F32; $body }
-            DType::F64 => { type $S = r::F64; $body }
+            DType::Bool => {
+                type $S = r::Byte;
+                $body
+            }
+            DType::U8 if $class == r::Class::Byte => {
+                type $S = r::Byte;
+                $body
+            }
+            DType::U8 => {
+                type $S = r::U8;
+                $body
+            }
+            DType::I32 => {
+                type $S = r::I32;
+                $body
+            }
+            DType::I64 => {
+                type $S = r::I64;
+                $body
+            }
+            DType::F16 => {
+                type $S = r::F16;
+                $body
+            }
+            DType::BF16 => {
+                type $S = r::BF16;
+                $body
+            }
+            DType::F32 => {
+                type $S = r::F32;
+                $body
+            }
+            DType::F64 => {
+                type $S = r::F64;
+                $body
+            }
         }
     }};
 }
@@ -111,9 +138,18 @@ pub(crate) use with_stored;
 macro_rules! with_number {
     ($class:expr, $T:ident => $body:expr) => {
         match $class {
-            Class::F32 => { type $T = f32; $body }
-            Class::F64 => { type $T = f64; $body }
-            Class::I64 => { type $T = i64; $body }
+            Class::F32 => {
+                type $T = f32;
+                $body
+            }
+            Class::F64 => {
+                type $T = f64;
+                $body
+            }
+            Class::I64 => {
+                type $T = i64;
+                $body
+            }
             Class::Byte => unreachable!("bools have logic, not arithmetic"),
         }
     };
@@ -124,10 +160,22 @@ pub(super) use with_number;
 macro_rules! with_register {
     ($class:expr, $T:ident => $body:expr) => {
         match $class {
-            Class::F32 => { type $T = f32; $body }
-            Class::F64 => { type $T = f64; $body }
-            Class::I64 => { type $T = i64; $body }
-            Class::Byte => { type $T = u8; $body }
+            Class::F32 => {
+                type $T = f32;
+                $body
+            }
+            Class::F64 => {
+                type $T = f64;
+                $body
+            }
+            Class::I64 => {
+                type $T = i64;
+                $body
+            }
+            Class::Byte => {
+                type $T = u8;
+                $body
+            }
         }
     };
 }

@@ -10,9 +10,7 @@ use std::slice;
 
 use gradus_ir::{DType, Scalar};
 
-use super::instr::{
-    Binary, Cast, Compare, Count, Draw, Fetch, Keep, Logical, Select, Unary,
-};
+use super::instr::{Binary, Cast, Compare, Count, Draw, Fetch, Keep, Logical, Select, Unary};
 use super::program::{Instr, Load, Program, Reg, Store};
 use super::register::{Class, Register, Stored, with_number, with_register, with_stored};
 use crate::memory::Memory;

@@ -131,8 +131,7 @@ fn sums_do_not_depend_on_strides_or_on_other_outputs() {
             let mut graph = Graph::new();
             let input = graph.input(if turn { turned.clone() } else { ty.clone() });
             let permute = gradus_ir::ops::Permute { axes: [1, 0].as_slice().into() };
-            let x_node =
-                if turn { graph.add(permute, &[input]).unwrap() } else { input };
+            let x_node = if turn { graph.add(permute, &[input]).unwrap() } else { input };
             let y = graph.add(ScalarOp::Tanh, &[x_node]).unwrap();
             let s = graph.add(sum.clone(), &[y]).unwrap();
             graph.set_outputs(if keep { vec![s, y] } else { vec![s] });

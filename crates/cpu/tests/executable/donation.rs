@@ -108,7 +108,8 @@ fn a_failing_check_leaves_everything_as_it_was() {
             labels[99] = -1;
             inputs[4] = Array::int(inputs[4].ty().clone(), labels.clone());
             let mut buffers: Vec<Arc<Buffer>> = inputs.iter().map(to_buffer).collect();
-            let before: Vec<Vec<u8>> = buffers.iter().map(|b| b.as_slice::<u8>().to_vec()).collect();
+            let before: Vec<Vec<u8>> =
+                buffers.iter().map(|b| b.as_slice::<u8>().to_vec()).collect();
             let failure = executable.run(&mut buffers, &[Scalar::F64(0.1)]).unwrap_err();
             let expected = interpret(&graph, &inputs, &[Scalar::F64(0.1)]).unwrap_err();
             assert_eq!(failure, expected);

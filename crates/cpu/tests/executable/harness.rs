@@ -13,14 +13,38 @@ use gradus_ir::{Array, DType, Element, Scalar, Shape, Type, Values, bf16, f16, i
 macro_rules! with_element {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            DType::Bool => { type $T = bool; $body }
-            DType::U8 => { type $T = u8; $body }
-            DType::I32 => { type $T = i32; $body }
-            DType::I64 => { type $T = i64; $body }
-            DType::F16 => { type $T = f16; $body }
-            DType::BF16 => { type $T = bf16; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
+            DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::F16 => {
+                type $T = f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
         }
     };
 }
@@ -115,11 +139,17 @@ pub fn check(graph: &Graph, inputs: &[Array], slots: &[Scalar], scale: f64, what
             (Ok(outcome), Ok(expected)) => {
                 for (i, (got, expected)) in outcome.arrays.iter().zip(expected).enumerate() {
                     let what = format!("{what}, output {i}");
-                    compare(got, expected, scale, &what, &|| format!("{graph}{}", executable.plan()));
+                    compare(got, expected, scale, &what, &|| {
+                        format!("{graph}{}", executable.plan())
+                    });
                 }
             }
             (Err(got), Err(expected)) => {
-                assert_eq!((got.check, got.position), (expected.check, expected.position), "{what}");
+                assert_eq!(
+                    (got.check, got.position),
+                    (expected.check, expected.position),
+                    "{what}"
+                );
                 assert!(got.value == expected.value || got.value.is_nan(), "{what}");
             }
             (got, expected) => panic!("{what}: {:?} and {expected:?}", got.map(|o| o.arrays)),
@@ -168,8 +198,12 @@ pub enum Arrangement {
 }
 
 impl Arrangement {
-    pub const ALL: [Arrangement; 4] =
-        [Arrangement::Contiguous, Arrangement::Permuted, Arrangement::Sliced, Arrangement::Expanded];
+    pub const ALL: [Arrangement; 4] = [
+        Arrangement::Contiguous,
+        Arrangement::Permuted,
+        Arrangement::Sliced,
+        Arrangement::Expanded,
+    ];
 }
 
 /// Adds an input that, arranged so, has a type. Gives the input's type and the arranged node.

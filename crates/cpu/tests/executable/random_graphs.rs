@@ -94,18 +94,31 @@ impl Maker {
         let axis = if rank > 0 { self.numbers.below(rank) } else { 0 };
         let made = match self.numbers.below(16) {
             0..=2 => {
-                let op = self.numbers.pick(&[ScalarOp::Tanh, ScalarOp::Sigmoid, ScalarOp::Relu, ScalarOp::Neg, ScalarOp::Abs]);
+                let op = self.numbers.pick(&[
+                    ScalarOp::Tanh,
+                    ScalarOp::Sigmoid,
+                    ScalarOp::Relu,
+                    ScalarOp::Neg,
+                    ScalarOp::Abs,
+                ]);
                 self.add(op, &[x])
             }
             3..=6 => {
                 let y = self.any();
-                let op = self.numbers.pick(&[ScalarOp::Add, ScalarOp::Sub, ScalarOp::Mul, ScalarOp::Maximum, ScalarOp::Minimum]);
+                let op = self.numbers.pick(&[
+                    ScalarOp::Add,
+                    ScalarOp::Sub,
+                    ScalarOp::Mul,
+                    ScalarOp::Maximum,
+                    ScalarOp::Minimum,
+                ]);
                 let result = self.add(op, &[x, y]);
                 // Back into range, so that nothing overflows.
                 result.and_then(|r| self.add(ScalarOp::Tanh, &[r]))
             }
             7 if rank > 0 => {
-                let mut axes: Vec<usize> = (0..rank).filter(|_| self.numbers.below(2) == 0).collect();
+                let mut axes: Vec<usize> =
+                    (0..rank).filter(|_| self.numbers.below(2) == 0).collect();
                 axes.retain(|&a| shape[a] > 0);
                 let kind = self.numbers.pick(&[ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min]);
                 let keepdim = self.numbers.below(2) == 0;
@@ -123,7 +136,8 @@ impl Maker {
             9 if rank > 0 => {
                 let n = shape.numel();
                 let flat = self.numbers.below(2) == 0 && rank > 1;
-                let to = if flat { vec![n] } else { [&shape[..axis], &[1], &shape[axis..]].concat() };
+                let to =
+                    if flat { vec![n] } else { [&shape[..axis], &[1], &shape[axis..]].concat() };
                 self.add(Reshape { shape: to.into() }, &[x])
             }
             10 if rank > 0 && shape[axis] > 1 => {

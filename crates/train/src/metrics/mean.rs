@@ -4,8 +4,8 @@ use gradus_tensor::{DType, Device, Result, Tensor};
 
 /// A mean over all samples so far.
 ///
-/// Batches count by their number of samples: the mean of the batches' means would give the samples of
-/// a smaller last batch more weight.
+/// Batches count by their number of samples: the mean of the batches' means would give the samples
+/// of a smaller last batch more weight.
 ///
 /// ```
 /// use gradus_tensor::{Device, Tensor};

@@ -13,5 +13,5 @@ mod report;
 pub use accuracy::Accuracy;
 pub use confusion::ConfusionMatrix;
 pub use mean::Mean;
-pub use report::{ClassReport, EpochMetrics, Evaluation, RunMetrics};
 pub(crate) use report::thousands;
+pub use report::{ClassReport, EpochMetrics, Evaluation, RunMetrics};

@@ -137,7 +137,10 @@ impl fmt::Display for Evaluation {
         writeln!(f, "{:<width$}  precision   recall  samples", "class")?;
         let row = |name: &str, precision, recall, samples| {
             let (precision, recall) = (percent(precision), percent(recall));
-            format!("{name:<width$}  {precision:>9}  {recall:>7}  {samples:>7}", samples = thousands(samples))
+            format!(
+                "{name:<width$}  {precision:>9}  {recall:>7}  {samples:>7}",
+                samples = thousands(samples)
+            )
         };
         for c in &self.classes {
             writeln!(f, "{}", row(&c.class, c.precision, c.recall, c.samples))?;
@@ -156,7 +159,7 @@ pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
