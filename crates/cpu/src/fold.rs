@@ -8,7 +8,7 @@
 //!   the upper half of the lanes is combined with the lower half until one is left;
 //! * more: chunk by chunk as above, then chunks pairwise.
 //!
-//! Of the reduced axes further out, [`BLOCK`] runs are combined one after the other and the blocks pairwise.
+//! Of the reduced axes further out, a [`block`] of runs is combined one after the other, and blocks pairwise.
 //! No sum is longer than `CHUNK / LANES` terms in a row, so that the rounding error grows with the logarithm of
 //! the length.
 
@@ -16,8 +16,12 @@
 pub(crate) const LANES: usize = 32;
 /// The longest run that lanes combine.
 pub(crate) const CHUNK: usize = 4096;
-/// How many runs are combined one after the other.
-pub(crate) const BLOCK: usize = 32;
+
+/// How many of `runs` runs are combined one after the other: few, for the threads to share out; but not so few
+/// that combining the blocks takes long.
+pub(crate) fn block(runs: usize) -> usize {
+    (runs / 16).next_power_of_two().clamp(16, CHUNK / LANES)
+}
 
 /// A way to combine two elements.
 pub(crate) trait Join<T> {

@@ -212,7 +212,7 @@ fn no_more_than_prefetch_batches_are_assembled_ahead() {
     };
     let loader = DataLoader::new(Numbers { len: 1000, hook }).batch_size(10).workers(3).prefetch(4);
     for (taken, batch) in loader.into_iter().take(5).enumerate() {
-        batch.unwrap();
+        let _ = batch.unwrap();
         // Time enough for workers that know no bound to run through all of it.
         thread::sleep(Duration::from_millis(10));
         let ahead = gets.load(Ordering::Relaxed) - 10 * (taken + 1);
@@ -249,7 +249,7 @@ fn dropping_the_iterator_stops_the_workers() {
     let loader = DataLoader::new(numbers(1000)).workers(4).prefetch(1);
     finishes(move || {
         let mut batches = loader.into_iter();
-        batches.next().unwrap().unwrap();
+        let _ = batches.next().unwrap().unwrap();
         thread::sleep(Duration::from_millis(20));
         drop(batches);
     });

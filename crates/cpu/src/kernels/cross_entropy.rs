@@ -97,14 +97,12 @@ impl Vectorized for Rows<'_> {
 
 trait Float: Copy + PartialOrd + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
     const NAN: Self;
-    const ONE: Self;
     fn apply(op: ScalarOp, a: &[Self], out: &mut [Self]);
 }
 macro_rules! float {
     ($($t:ident $unary:ident)*) => {$(
         impl Float for $t {
             const NAN: $t = $t::NAN;
-            const ONE: $t = 1.0;
             #[inline(always)]
             fn apply(op: ScalarOp, a: &[$t], out: &mut [$t]) { strip::$unary(op, a, out) }
         }
@@ -215,15 +213,14 @@ fn exponentials<T: Float>(
     }
 }
 
-/// Turns a row of exponentials into the gradient: `(exp / sum − [class = label]) · dy`.
+/// Turns a row of exponentials into the gradient: `exp · dy / sum`, less `dy` for the label's class.
 #[inline(always)]
 fn gradient<T: Float>(row: &mut [T], label: i64, sum: T, dy: T) {
-    let target = usize::try_from(label).ok().filter(|&l| l < row.len());
-    let at_target = target.map(|l| (row[l] / sum - T::ONE) * dy);
+    let scale = dy / sum;
     for x in row.iter_mut() {
-        *x = *x / sum * dy;
+        *x = *x * scale;
     }
-    if let (Some(l), Some(x)) = (target, at_target) {
-        row[l] = x;
+    if let Some(x) = usize::try_from(label).ok().and_then(|l| row.get_mut(l)) {
+        *x = *x - dy;
     }
 }

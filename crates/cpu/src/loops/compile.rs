@@ -229,15 +229,12 @@ impl Compiler<'_> {
     ) -> (Vec<Option<usize>>, usize) {
         const FOREVER: usize = usize::MAX;
         let mut last_use = vec![0; self.l.steps.len()];
-        for (time, (register, instr)) in instructions.iter().enumerate() {
+        for (time, (_, instr)) in instructions.iter().enumerate() {
             instr.for_each_arg(|a| last_use[a as usize] = time);
-            if self.facts.uniform[*register as usize] {
-                last_use[*register as usize] = FOREVER;
-            }
         }
-        for (register, use_) in last_use.iter_mut().enumerate() {
+        for (register, time) in last_use.iter_mut().enumerate() {
             if self.facts.uniform[register] || kept.contains(&(register as Reg)) {
-                *use_ = FOREVER;
+                *time = FOREVER;
             }
         }
         let mut slots = vec![None; self.l.steps.len()];
@@ -258,17 +255,14 @@ impl Compiler<'_> {
                 });
             }
             // After the result has its slot, so that it never is an operand's.
-            let mut done: Vec<Reg> = Vec::new();
             instr.for_each_arg(|a| {
-                if last_use[a as usize] == time && !done.contains(&a) {
-                    done.push(a);
+                let a = a as usize;
+                if last_use[a] == time {
+                    // Once, even if it is both operands.
+                    last_use[a] = FOREVER;
+                    free.extend(slots[a].map(|at| (self.facts.class[a].size(), at)));
                 }
             });
-            for a in done {
-                if let Some(at) = slots[a as usize] {
-                    free.push((self.facts.class[a as usize].size(), at));
-                }
-            }
         }
         (slots, width)
     }

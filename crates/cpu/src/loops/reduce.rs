@@ -14,7 +14,7 @@ use super::program::{Program, Reg};
 use super::register::{Class, Stored, with_stored};
 use super::space::Space;
 use super::strip::Frame;
-use crate::fold::{self, BLOCK, CHUNK, Join, LANES, Lanes};
+use crate::fold::{self, CHUNK, Join, LANES, Lanes};
 use crate::kernels::{Kernel, TASK};
 use crate::memory::{Memory, Scratch, with_strips};
 use crate::tier::{Vectorized, vectorize};
@@ -27,7 +27,9 @@ pub(super) struct Reduce {
     /// Near elements per unit, and how many units that makes.
     near: usize,
     nears: usize,
-    /// Blocks of outer reduced indices and chunks of the run: how many units contribute to a result.
+    /// Outer reduced indices per unit.
+    block: usize,
+    /// Blocks of those, and chunks of the run: how many units contribute to a result.
     blocks: usize,
     chunks: usize,
     /// How many runs a strip holds; 0 if a run takes several strips.
@@ -70,7 +72,8 @@ impl Reduce {
         if let Some(row) = program.row.filter(|&row| row >= SHORT && runs > 0) {
             runs = runs.min((row / run).max(1));
         }
-        let deep = space.reduced.clamp(1, BLOCK) * space.run.clamp(1, CHUNK);
+        let block = fold::block(space.reduced);
+        let deep = space.reduced.clamp(1, block) * space.run.clamp(1, CHUNK);
         let mut near = 1;
         if runs > 0 {
             // Columns are wide rather than deep: rows are read as they lie in memory.
@@ -78,7 +81,7 @@ impl Reduce {
             near = (TASK / program.cost / deep).max(least).min(RESULTS).min(space.near).max(1);
         }
         let nears = space.near.div_ceil(near);
-        let (blocks, chunks) = (space.reduced.div_ceil(BLOCK), space.run.div_ceil(CHUNK));
+        let (blocks, chunks) = (space.reduced.div_ceil(block), space.run.div_ceil(CHUNK));
         let shared = blocks * chunks > 1;
         let mut bytes = Frame::bytes(&program).next_multiple_of(64);
         let mut local = |size: usize| {
@@ -109,6 +112,7 @@ impl Reduce {
             reductions,
             near,
             nears,
+            block,
             blocks,
             chunks,
             runs,
@@ -186,7 +190,7 @@ impl Vectorized for Units<'_> {
             }
             return;
         }
-        let strip = reduce.program.strip.min(reduce.near * reduce.space.run * BLOCK);
+        let strip = reduce.program.strip.min(reduce.near * reduce.space.run * reduce.block);
         // SAFETY: `scratch` was made for this program and its reductions, the memory is that of its plan.
         let frame = unsafe { Frame::new(&reduce.program, self.memory, self.scratch, strip) };
         let first = self.task * reduce.units_per_task;
@@ -208,8 +212,8 @@ impl Units<'_> {
         let (block, chunk) = (contribution / chunks, contribution % chunks);
         let first = part * near;
         let near = near.min(space.near - first);
-        let mut outer = block * BLOCK;
-        let end = (outer + BLOCK).min(space.reduced);
+        let mut outer = block * self.reduce.block;
+        let end = (outer + self.reduce.block).min(space.reduced);
         for r in &self.reduce.reductions {
             // SAFETY: a unit has at most `near` results.
             with_join!(r, T, J => unsafe {

@@ -216,7 +216,7 @@ pub(super) trait Register: Copy {
 }
 
 macro_rules! register {
-    ($($t:ty, $from:ident, $zero:literal;)*) => {$(
+    ($($t:ty, $from:ident, $zero:literal, $f16:expr, $bf16:expr;)*) => {$(
         impl Register for $t {
             #[inline(always)]
             fn from_scalar(scalar: Scalar, dtype: DType) -> $t { $from(scalar, dtype) as $t }
@@ -234,9 +234,8 @@ macro_rules! register {
             #[inline(always)]
             fn to_f32(self, dtype: DType) -> f32 {
                 match dtype {
-                    // From f64 at once: rounding twice may miss the nearest.
-                    DType::F16 => f16::from_f64(self as f64).to_f32(),
-                    DType::BF16 => bf16::from_f64(self as f64).to_f32(),
+                    DType::F16 => { let f: fn($t) -> u16 = $f16; f16_to_f32(f(self)) }
+                    DType::BF16 => { let f: fn($t) -> u16 = $bf16; bf16_to_f32(f(self)) }
                     _ => self as f32,
                 }
             }
@@ -245,7 +244,13 @@ macro_rules! register {
         }
     )*};
 }
-register! { f32, float, 0.0; f64, float, 0.0; i64, int, 0; u8, int, 0; }
+register! {
+    f32, float, 0.0, |x| f32_to_f16(x), |x| f32_to_bf16(x);
+    // Not through f32: rounding twice may miss the nearest.
+    f64, float, 0.0, |x| f16::from_f64(x).to_bits(), |x| bf16::from_f64(x).to_bits();
+    i64, int, 0, |x| f16::from_f64(x as f64).to_bits(), |x| bf16::from_f64(x as f64).to_bits();
+    u8, int, 0, |x| f32_to_f16(f32::from(x)), |x| f32_to_bf16(f32::from(x));
+}
 
 fn float(scalar: Scalar, dtype: DType) -> f64 {
     array::round_float(dtype, scalar.to_f64())

@@ -196,9 +196,8 @@ impl Tensor {
     /// Whether each element is finite.
     #[track_caller]
     pub fn isfinite(&self) -> Tensor {
-        // Infinities and NaN minus themselves are NaN.
-        let zero = self - self;
-        zero.eq(&zero)
+        // NaN compares false with everything.
+        self.abs().lt(f64::INFINITY)
     }
 
     /// Whether each element is zero or `false`, as `bool`.
@@ -210,13 +209,13 @@ impl Tensor {
     /// Whether both are not zero, as `bool`.
     #[track_caller]
     pub fn logical_and(&self, other: &Tensor) -> Tensor {
-        self.cast(DType::Bool).bitwise_and(&other.cast(DType::Bool))
+        self.cast(DType::Bool).bitwise_and(other.cast(DType::Bool))
     }
 
     /// Whether either is not zero, as `bool`.
     #[track_caller]
     pub fn logical_or(&self, other: &Tensor) -> Tensor {
-        self.cast(DType::Bool).bitwise_or(&other.cast(DType::Bool))
+        self.cast(DType::Bool).bitwise_or(other.cast(DType::Bool))
     }
 }
 
