@@ -20,7 +20,7 @@ pub(crate) const CHUNK: usize = 4096;
 /// How many of `runs` runs are combined one after the other: few, for the threads to share out; but not so few
 /// that combining the blocks takes long.
 pub(crate) fn block(runs: usize) -> usize {
-    (runs / 16).next_power_of_two().clamp(16, CHUNK / LANES)
+    (runs / 16).next_power_of_two().clamp(32, CHUNK / LANES)
 }
 
 /// A way to combine two elements.

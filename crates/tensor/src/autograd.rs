@@ -14,7 +14,7 @@ use crate::device::{Device, Storage};
 use crate::engine::{self, Traversal};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::node::{Node, Operand, State};
-use crate::record::{self, is_grad_enabled, no_grad, with_grad};
+use crate::record::{self, as_one_plan, is_grad_enabled, with_grad};
 use crate::tensor::Tensor;
 
 /// Where a leaf collects its gradient.
@@ -154,28 +154,23 @@ impl GradCell {
         self.lock().grad.as_ref().is_some_and(|g| g.node().is_pending())
     }
 
+    /// Adds a gradient. The cell stays locked, so that none is lost between threads; nothing is evaluated meanwhile.
     fn add(&self, grad: Tensor, create_graph: bool) {
-        let old = {
-            let mut cell = self.lock();
-            cell.stale |= cell.used;
-            cell.grad.take()
-        };
-        let sum = match old {
-            Some(old) if create_graph => &old + &grad,
-            Some(old) => no_grad(|| &old + &grad),
+        let mut cell = self.lock();
+        cell.stale |= cell.used;
+        cell.grad = Some(match cell.grad.take() {
+            Some(old) => as_one_plan(|| with_grad(create_graph, || &old + &grad)),
             None => grad,
-        };
-        self.lock().grad = Some(sum);
+        });
     }
 
-    /// The gradient, marked as used; an error if it is stale.
-    pub(crate) fn take_for_step(&self) -> Result<Option<Tensor>, ()> {
+    pub(crate) fn is_stale(&self) -> bool {
+        self.lock().stale
+    }
+
+    pub(crate) fn mark_used(&self) {
         let mut cell = self.lock();
-        if cell.stale {
-            return Err(());
-        }
         cell.used |= cell.grad.is_some();
-        Ok(cell.grad.clone())
     }
 }
 

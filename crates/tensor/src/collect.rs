@@ -193,6 +193,9 @@ impl Collected {
             if let Some(error) = failure {
                 drop(state);
                 node.set_state(State::Failed(error));
+                // The edges went with the state.
+                nodes[i].operands.clear();
+                nodes[i].leaves.clear();
                 nodes[i].failed = true;
                 nodes[i].wanted = false;
                 continue;

@@ -102,30 +102,25 @@ pub(crate) fn evaluate_pending(
     let mut engine = lock();
     let mut writes: Vec<Write<'_>> =
         variables.iter().map(|v| Write { cell: v, contents: v.lock() }).collect();
-    let roots = roots(requested, &recorder);
+    let mut roots = roots(requested, &recorder);
     drop(recorder);
+    // Overwriting one device's variables could not be undone if another device's plan failed.
+    let first = roots.first().map(|r| r.node.device);
+    let may_donate = roots.iter().all(|r| Some(r.node.device) == first);
     let result = Device::ALL.into_iter().try_for_each(|device| {
-        let mine: Vec<Root> = roots.iter().filter(|r| r.node.device == device).cloned().collect();
-        if mine.is_empty() { Ok(()) } else { run(&mut engine, device, mine, &mut writes, location) }
+        let (mine, rest) =
+            std::mem::take(&mut roots).into_iter().partition(|r| r.node.device == device);
+        roots = rest;
+        run(&mut engine, device, mine, &mut writes, may_donate, location)
     });
-    match result {
-        Ok(()) => {
-            for write in &mut writes {
-                write.contents.settle(write.cell.grad());
-            }
-            Ok(())
-        }
-        Err(error) => {
-            for write in &mut writes {
-                write.contents.pending = None;
-            }
-            // What did not fail is still wanted.
-            for root in roots.iter().filter(|r| r.node.is_pending() && r.node.handles() > 0) {
-                record::watch(&root.node);
-            }
-            Err(error)
-        }
+    if result.is_ok() {
+        writes.iter_mut().for_each(|write| write.contents.settle(write.cell.grad()));
+    } else {
+        writes.iter_mut().for_each(|write| write.contents.pending = None);
+        // The devices not reached are still wanted.
+        roots.iter().for_each(|root| record::watch_again(&root.node));
     }
+    result
 }
 
 /// The plan that evaluating `node` now would run.
@@ -136,13 +131,16 @@ pub(crate) fn explain_pending(
     if !node.is_pending() {
         return Ok("already evaluated: nothing to run".to_owned());
     }
+    let recorder = record::snapshot();
+    let variables: Vec<Arc<VariableCell>> =
+        recorder.variables.iter().filter_map(std::sync::Weak::upgrade).collect();
     let mut engine = lock();
     engine.traversals += 1;
-    let recorder = record::snapshot();
     let mut mine = roots(&[node], &recorder);
     mine.retain(|r| r.node.device == node.device);
     drop(recorder);
-    let mut collected = Collected::new(engine.traversals, node.device, mine, &[]);
+    let pairs: Vec<_> = variables.iter().filter_map(|v| v.lock().pair()).collect();
+    let mut collected = Collected::new(engine.traversals, node.device, mine, &pairs);
     Ok(engine.plans.find(&mut collected.key, location).program.explain())
 }
 
@@ -171,21 +169,22 @@ fn run(
     device: Device,
     roots: Vec<Root>,
     writes: &mut [Write<'_>],
+    may_donate: bool,
     location: &'static Location<'static>,
 ) -> Result<()> {
+    if roots.is_empty() {
+        return Ok(());
+    }
     engine.traversals += 1;
-    let pairs: Vec<(Arc<Node>, Arc<Node>)> = writes
-        .iter()
-        .filter_map(|w| {
-            let pending = w.contents.pending.as_ref()?;
-            Some((w.contents.committed.node().clone(), pending.node().clone()))
-        })
-        .collect();
+    let mut pairs: Vec<_> = writes.iter().filter_map(|w| w.contents.pair()).collect();
+    pairs.retain(|_| may_donate);
     let mut collected = Collected::new(engine.traversals, device, roots, &pairs);
-    if let Some(error) = pairs.iter().find_map(|(_, new)| new.error()) {
+    drop(pairs);
+    let failed = writes.iter().find_map(|w| w.contents.pending.as_ref()?.node().error());
+    if let Some(error) = failed {
+        collected.nodes.iter().for_each(|entry| record::watch_again(&entry.node));
         return Err(error);
     }
-    drop(pairs);
     let donated: Vec<u32> = collected.key.donations.iter().map(|d| d.input).collect();
     let found = engine.plans.find(&mut collected.key, location);
     STATS.set(PlanStats {
@@ -212,7 +211,10 @@ fn run(
                 let node = &collected.leaves[input as usize].node;
                 node.set_state(State::Ready { storage, history: None });
             }
-            Err(fail(&collected, &failure))
+            let error = fail(&collected, &failure);
+            // What did not fail is still wanted.
+            collected.nodes.iter().for_each(|entry| record::watch_again(&entry.node));
+            Err(error)
         }
     }
 }

@@ -31,7 +31,7 @@ pub use gradus_cpu::pool::{num_threads, set_num_threads};
 pub use gradus_ir::{DType, Element, Scalar, Shape, bf16, f16, philox};
 pub use ops::{AxisRange, Dims, IntoOperand, Operator};
 pub use random::{RngState, manual_seed, rng_state, set_rng_state};
-pub use record::{is_grad_enabled, mark_step, no_grad};
+pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;
 pub use variable::{Parameter, Variable};
 

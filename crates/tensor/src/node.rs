@@ -38,7 +38,7 @@ pub(crate) struct Node {
     visit: AtomicU64,
     index: AtomicU32,
     /// The last flush interval in which a pending node used this leaf.
-    pub pinned: AtomicU64,
+    pinned: AtomicU64,
 }
 
 /// How far a node has come.
@@ -71,6 +71,9 @@ pub(crate) enum Operand {
     /// A number that is part of the computation, such as the 1/n of a mean.
     Const(Scalar, gradus_ir::DType),
 }
+
+/// No flush interval: the leaf belongs to a variable.
+const OWNED: u64 = u64::MAX;
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
@@ -134,6 +137,21 @@ impl Node {
     /// Notes that the state has become `Ready`.
     pub(crate) fn note_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that a variable holds it: it stays alive anyway, and is never pinned by what is pending.
+    pub(crate) fn own(&self) {
+        self.pinned.store(OWNED, Ordering::Relaxed);
+    }
+
+    /// Whether this is the first use of the leaf in a flush interval, so that it is what pins it.
+    pub(crate) fn pin(&self, interval: u64) -> bool {
+        let last = self.pinned.load(Ordering::Relaxed);
+        if last == interval || last == OWNED {
+            return false;
+        }
+        self.pinned.store(interval, Ordering::Relaxed);
+        true
     }
 
     /// Whether it holds a buffer.

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread::LocalKey;
 
 use gradus_ir::ops::Op;
 use gradus_ir::{Scalar, Type};
@@ -50,6 +51,7 @@ thread_local! {
         ..Recorder::default()
     });
     static GRAD_ENABLED: Cell<bool> = const { Cell::new(true) };
+    static MAY_FLUSH: Cell<bool> = const { Cell::new(true) };
 }
 
 /// The thread's pending work, taken for evaluation.
@@ -66,6 +68,7 @@ pub(crate) fn snapshot() -> Recorder {
     RECORDER.with_borrow(|r| Recorder {
         nodes: r.nodes.clone(),
         checks: r.checks.clone(),
+        variables: r.variables.clone(),
         ..Recorder::default()
     })
 }
@@ -73,6 +76,20 @@ pub(crate) fn snapshot() -> Recorder {
 /// Puts a pending node with a handle under the thread's care.
 pub(crate) fn watch(node: &Arc<Node>) {
     RECORDER.with_borrow_mut(|r| r.nodes.push(Arc::downgrade(node)));
+}
+
+/// Puts a node that an evaluation left pending back under the thread's care, if it still matters.
+pub(crate) fn watch_again(node: &Arc<Node>) {
+    let is_check = match &*node.state() {
+        State::Pending(history) => history.op.is_effect(),
+        _ => return,
+    };
+    if is_check {
+        RECORDER.with_borrow_mut(|r| r.checks.push(node.clone()));
+    }
+    if node.handles() > 0 {
+        watch(node);
+    }
 }
 
 /// Puts a pending write under the thread's care.
@@ -108,14 +125,24 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 }
 
 pub(crate) fn with_grad<R>(enabled: bool, f: impl FnOnce() -> R) -> R {
-    /// Restores the mode also when `f` panics.
-    struct Restore(bool);
+    with_flag(&GRAD_ENABLED, enabled, f)
+}
+
+/// Runs `f` without evaluating what it records before it asks for a value, however much that is. An optimizer's step
+/// records its updates so: either all of them are in one plan, or none is made.
+pub fn as_one_plan<R>(f: impl FnOnce() -> R) -> R {
+    with_flag(&MAY_FLUSH, false, f)
+}
+
+/// Runs `f` with a flag of the thread set, and restores it also when `f` panics.
+fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, value: bool, f: impl FnOnce() -> R) -> R {
+    struct Restore(&'static LocalKey<Cell<bool>>, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            GRAD_ENABLED.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(GRAD_ENABLED.replace(enabled));
+    let _restore = Restore(flag, flag.replace(value));
     f()
 }
 
@@ -199,7 +226,7 @@ pub(crate) fn pending_node(
         for operand in &operands {
             if let Operand::Node(n) = operand {
                 requires_grad |= n.requires_grad;
-                if n.is_ready() && n.pinned.swap(r.interval, Ordering::Relaxed) != r.interval {
+                if n.is_ready() && n.pin(r.interval) {
                     r.pinned += n.ty.bytes();
                 }
             }
@@ -227,6 +254,9 @@ pub(crate) fn slot(value: impl Into<Scalar>, dtype: gradus_ir::DType) -> Operand
 }
 
 fn flush_if_full(location: &'static Location<'static>) {
+    if !MAY_FLUSH.get() {
+        return;
+    }
     let full = RECORDER.with_borrow_mut(|r| {
         let first = *r.first.get_or_insert(location);
         let filled = (r.pending / MAX_PENDING).max(r.pinned / MAX_PINNED);

@@ -14,7 +14,7 @@ use gradus_ir::{DType, Shape};
 use crate::autograd::GradCell;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::State;
+use crate::node::{Node, State};
 use crate::record;
 use crate::tensor::Tensor;
 
@@ -65,6 +65,7 @@ impl Variable {
     }
 
     fn with_grad(value: Tensor, grad: Option<Arc<GradCell>>) -> Variable {
+        value.node().own();
         let contents = Mutex::new(Contents { committed: value, pending: None });
         Variable(Arc::new(VariableCell { contents, grad, name: Mutex::default() }))
     }
@@ -87,11 +88,14 @@ impl Variable {
             // The error waits in the thread's slot; the value stays.
             return;
         }
-        let (was, is) = (&contents.committed.node().ty, &new.node().ty);
-        if was != is {
+        let (was, is) = (contents.committed.node(), new.node());
+        if was.ty != is.ty || was.device != is.device {
             let name = self.name();
             let what = if name.is_empty() { "a variable".to_owned() } else { format!("`{name}`") };
-            let message = format!("set: {what} holds {was}; a value of {is} cannot replace it");
+            let message = format!(
+                "set: {what} holds {} on {}; a value of {} on {} cannot replace it",
+                was.ty, was.device, is.ty, is.device
+            );
             let _ = record::fail(ErrorKind::Shape, message, location);
             return;
         }
@@ -184,22 +188,30 @@ impl Parameter {
         self.grad.clear();
     }
 
-    /// The gradient for an optimizer's step, which from now on counts as used.
+    /// The gradient for an optimizer's step, which calls [`mark_grad_used`](Parameter::mark_grad_used) once it has
+    /// succeeded.
     ///
     /// # Errors
     /// If an earlier step has used it and it has received more since.
-    pub fn take_grad_for_step(&self) -> Result<Option<Tensor>> {
-        self.grad.take_for_step().map_err(|()| {
-            let name = self.name();
-            let whose = if name.is_empty() { "a parameter".to_owned() } else { format!("`{name}`") };
-            Error::new(
-                ErrorKind::Autograd,
-                format!(
-                    "step: the gradient of {whose} was used by an earlier step and has received more since; \
-                     call `zero_grad()` before each backward pass, or after each step"
-                ),
-            )
-        })
+    pub fn grad_for_step(&self) -> Result<Option<Tensor>> {
+        if !self.grad.is_stale() {
+            return Ok(self.grad.get());
+        }
+        let name = self.name();
+        let whose = if name.is_empty() { "a parameter".to_owned() } else { format!("`{name}`") };
+        Err(Error::new(
+            ErrorKind::Autograd,
+            format!(
+                "step: the gradient of {whose} was used by an earlier step and has received more since; \
+                 call `zero_grad()` before each backward pass, or after each step"
+            ),
+        ))
+    }
+
+    /// Says that a step has used the gradient: receiving more without [`zero_grad`](Parameter::zero_grad) is now
+    /// a mistake.
+    pub fn mark_grad_used(&self) {
+        self.grad.mark_used();
     }
 
     /// The shape of the value.
@@ -233,6 +245,12 @@ impl VariableCell {
 }
 
 impl Contents {
+    /// The old value and the pending one, if there is a pending write.
+    pub(crate) fn pair(&self) -> Option<(Arc<Node>, Arc<Node>)> {
+        let pending = self.pending.as_ref()?;
+        Some((self.committed.node().clone(), pending.node().clone()))
+    }
+
     /// Commits a pending write that has been computed; drops one that failed.
     pub(crate) fn settle(&mut self, grad: Option<&Arc<GradCell>>) {
         let Some(pending) = &self.pending else { return };
@@ -249,7 +267,9 @@ impl Contents {
 fn as_leaf(value: &Tensor, grad: Option<&Arc<GradCell>>) -> Option<Tensor> {
     let storage = value.node().storage()?;
     let node = value.node();
-    Some(Tensor::leaf(storage, node.ty.clone(), node.device, grad.cloned(), node.location))
+    let leaf = Tensor::leaf(storage, node.ty.clone(), node.device, grad.cloned(), node.location);
+    leaf.node().own();
+    Some(leaf)
 }
 
 impl fmt::Debug for Variable {

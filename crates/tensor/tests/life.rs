@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradus_tensor::{
-    BackwardOptions, DType, Parameter, Tensor, Variable, clear_plans, evaluate, explain_last,
-    manual_seed, no_grad, plan_stats,
+    BackwardOptions, DType, Device, Parameter, Tensor, Variable, as_one_plan, clear_plans,
+    evaluate, explain_last, manual_seed, no_grad, plan_stats,
 };
 
 /// Tests that count compilations share the process's plan cache, so they take turns.
@@ -54,14 +54,17 @@ impl Model {
 
     fn step(&self, lr: f64) -> gradus_tensor::Result<()> {
         no_grad(|| {
-            let g = self.weight.take_grad_for_step().unwrap().expect("a gradient");
+            let g = self.weight.grad_for_step().unwrap().expect("a gradient");
             let m = self.momentum.get() * 0.9 + &g;
             self.weight.set(&(self.weight.value() - &m * lr));
             self.momentum.set(&m);
-            let g = self.bias.take_grad_for_step().unwrap().expect("a gradient");
+            let g = self.bias.grad_for_step().unwrap().expect("a gradient");
             self.bias.set(&(self.bias.value() - g * lr));
         });
-        evaluate()
+        evaluate()?;
+        self.weight.mark_grad_used();
+        self.bias.mark_grad_used();
+        Ok(())
     }
 
     fn zero_grad(&self) {
@@ -404,12 +407,85 @@ fn a_stale_gradient_is_an_error_unless_zeroed() {
     model.loss(&[0]).backward();
     model.step(0.1).unwrap();
     model.loss(&[0]).backward();
-    let error = model.weight.take_grad_for_step().unwrap_err().to_string();
+    let error = model.weight.grad_for_step().unwrap_err().to_string();
     assert!(error.contains("zero_grad"), "{error}");
     // As a GAN's generator does to the discriminator: zeroed before the owner's next step, it is fine.
     model.zero_grad();
     model.loss(&[0]).backward();
     model.step(0.1).unwrap();
+}
+
+#[test]
+fn a_failed_step_does_not_count_as_a_use_of_the_gradient() {
+    let model = Model::new();
+    model.loss(&[0]).backward();
+    drop(Tensor::from_slice(&[5i64], [1]).one_hot(3));
+    assert!(model.step(0.1).is_err());
+    model.loss(&[0]).backward();
+    model.step(0.1).unwrap();
+}
+
+#[test]
+fn a_failure_on_one_device_leaves_the_variables_of_another() {
+    let variable = Variable::new(floats(&[1.0, 2.0]));
+    variable.set(&(variable.get() * 3.0));
+    let label = Tensor::from_slice(&[5i64], [1]).to(Device::Reference);
+    // Moving the label has evaluated the write; make another.
+    assert_eq!(variable.get().to_vec::<f32>().unwrap(), [3.0, 6.0]);
+    variable.set(&(variable.get() * 3.0));
+    drop(label.one_hot(3));
+    assert!(evaluate().is_err());
+    assert_eq!(variable.get().to_vec::<f32>().unwrap(), [3.0, 6.0]);
+    assert!(evaluate().is_ok());
+}
+
+#[test]
+fn a_check_that_was_not_reached_still_runs() {
+    drop(Tensor::from_slice(&[5i64], [1]).one_hot(3));
+    let later = Tensor::from_slice(&[1i64, 9], [2]);
+    drop(later.one_hot(4));
+    assert!(evaluate().unwrap_err().to_string().contains("label 5 at position 0"));
+    assert!(evaluate().unwrap_err().to_string().contains("label 9 at position 1"));
+    evaluate().unwrap();
+}
+
+#[test]
+fn a_check_on_the_way_does_not_keep_updates_from_being_in_place() {
+    let _alone = alone();
+    let weight = Parameter::new(Tensor::ones([3, 2], DType::F32));
+    let hidden = Tensor::ones([4, 3], DType::F32).matmul(&weight.value()).checked_finite("hidden");
+    hidden.sum().backward();
+    drop(hidden);
+    no_grad(|| weight.set(&(weight.value() - weight.grad().unwrap() * 0.1)));
+    evaluate().unwrap();
+    let plan = explain_last().unwrap();
+    assert!(plan.contains("1 input overwritten"), "{plan}");
+}
+
+#[test]
+fn gradients_from_two_threads_are_all_counted() {
+    let x = floats(&[1.0]).requires_grad_();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    (&x * 2.0).sum().backward();
+                }
+                evaluate().unwrap();
+            });
+        }
+    });
+    assert_eq!(x.grad().unwrap().item::<f32>().unwrap(), 400.0);
+}
+
+#[test]
+fn as_one_plan_does_not_flush_in_the_middle() {
+    let _alone = alone();
+    let (_, run) = counting(|| {
+        let y = as_one_plan(|| (0..10_000).fold(Tensor::scalar(0.0), |y, _| y + 1.0));
+        assert_eq!(y.item::<f32>().unwrap(), 10_000.0);
+    });
+    assert_eq!(run, 1);
 }
 
 #[test]

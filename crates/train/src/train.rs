@@ -72,7 +72,7 @@ pub fn train(
             // Loss, gradients, update and metrics run here, as one plan.
             optimizer.step().map_err(|error| {
                 let place = format!("epoch {epoch}, batch {} of {}", number + 1, loader.len());
-                explain(&error).context(place)
+                explain(error).context(place)
             })?;
             progress.step();
         }
@@ -95,10 +95,11 @@ pub fn train(
     Ok((folder, test))
 }
 
-/// What may help against an error of a step.
-fn explain(error: &Error) -> Error {
-    match error.kind() {
-        ErrorKind::Value => error.context("training diverged; try a lower learning rate"),
-        _ => error.clone(),
+/// The error of a step, with what may help where the loss is no longer finite.
+fn explain(error: Error) -> Error {
+    if error.kind() == ErrorKind::Value && error.message().starts_with("loss ") {
+        let message = format!("{}; training diverged, try a lower learning rate", error.message());
+        return Error::new(ErrorKind::Value, message);
     }
+    error
 }

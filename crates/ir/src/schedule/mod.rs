@@ -4,12 +4,12 @@
 //! graph ──group──▶ units ──lower──▶ kernels over values ──order──▶ waves ──memory──▶ places in an arena
 //! ```
 //!
-//! * [`group`] fuses element-wise ops of one shape, and the reductions of their results, into loops. What is
+//! * `group` fuses element-wise ops of one shape, and the reductions of their results, into loops. What is
 //!   fused follows from the graph alone, never from which values somebody asked for.
-//! * [`lower`] turns movement ops into strides and everything else into kernels.
-//! * [`order`] sorts kernels into waves; the kernels of a wave are independent and run as one launch. Parameters
+//! * `lower` turns movement ops into strides and everything else into kernels.
+//! * `order` sorts kernels into waves; the kernels of a wave are independent and run as one launch. Parameters
 //!   are overwritten in place after everything that reads their old value and after every check.
-//! * [`memory`] gives temporaries places in one arena, from their lifetimes.
+//! * `memory` gives temporaries places in one arena, from their lifetimes.
 
 mod group;
 mod lower;

@@ -16,7 +16,9 @@ mod state;
 
 use std::collections::HashMap;
 
-use gradus_tensor::{Error, ErrorKind, Parameter, Result, Tensor, Variable, evaluate, no_grad};
+use gradus_tensor::{
+    Error, ErrorKind, Parameter, Result, Tensor, Variable, as_one_plan, evaluate, no_grad,
+};
 
 pub use adam::{Adam, AdamOptions};
 pub use sgd::{SGD, SGDOptions};
@@ -248,7 +250,7 @@ impl<R: UpdateRule> Stepper<R> {
     fn gradients(&self) -> Result<Vec<Option<Tensor>>> {
         self.members()
             .map(|member| {
-                let grad = member.parameter.take_grad_for_step()?;
+                let grad = member.parameter.grad_for_step()?;
                 match grad.as_ref().and_then(Tensor::error) {
                     Some(error) => Err(error),
                     None => Ok(grad),
@@ -273,20 +275,25 @@ impl<R: UpdateRule> Optimizer for Stepper<R> {
             return Err(Error::new(ErrorKind::Autograd, message));
         }
         let mut updated = Vec::new();
-        no_grad(|| {
-            let mut grads = grads.into_iter();
-            for Group { options, members } in &mut self.groups {
-                for (member, grad) in members.iter_mut().zip(grads.by_ref()) {
-                    let Some(grad) = grad else { continue };
-                    let value = member.parameter.variable().get();
-                    let new = options.update(&value, grad, &mut member.state);
-                    member.parameter.set(&new);
-                    updated.push(&mut member.state);
+        as_one_plan(|| {
+            no_grad(|| {
+                let mut grads = grads.into_iter();
+                for Group { options, members } in &mut self.groups {
+                    for (member, grad) in members.iter_mut().zip(grads.by_ref()) {
+                        let Some(grad) = grad else { continue };
+                        let value = member.parameter.variable().get();
+                        let new = options.update(&value, grad, &mut member.state);
+                        member.parameter.set(&new);
+                        updated.push(member);
+                    }
                 }
-            }
-        });
-        evaluate()?;
-        updated.into_iter().for_each(State::advance);
+            });
+            evaluate()
+        })?;
+        for member in updated {
+            member.parameter.mark_grad_used();
+            member.state.advance();
+        }
         Ok(())
     }
 
