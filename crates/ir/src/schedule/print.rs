@@ -180,9 +180,10 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "arena {}B, new outputs {}B, {overwritten} inputs overwritten",
+            "arena {}B, new outputs {}B, {overwritten} input{} overwritten",
             short(self.arena),
             short(self.output_bytes()),
+            if overwritten == 1 { "" } else { "s" },
         )
     }
 }
