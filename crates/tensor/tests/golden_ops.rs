@@ -88,7 +88,7 @@ fn apply(case: &Case, x: &[Tensor]) -> Tensor {
     };
     let keepdim = a.get("keepdim").and_then(Value::as_bool).unwrap_or(false);
     let second = || match (x.get(1), a.get("scalar")) {
-        (Some(t), _) => Second(t.clone().into_operand()),
+        (Some(t), _) => Second(t.into_operand()),
         (None, Some(s)) => Second(Operator::Number(scalar(s))),
         (None, None) => panic!("{}: no second operand", case.id),
     };
@@ -175,10 +175,13 @@ fn apply(case: &Case, x: &[Tensor]) -> Tensor {
 }
 
 /// An operand that the case chooses.
-struct Second(Operator);
+struct Second<'t>(Operator<'t>);
 
-impl IntoOperand for Second {
-    fn into_operand(self) -> Operator {
+impl IntoOperand for Second<'_> {
+    fn into_operand<'a>(self) -> Operator<'a>
+    where
+        Self: 'a,
+    {
         self.0
     }
 }

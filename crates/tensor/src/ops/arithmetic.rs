@@ -14,32 +14,39 @@ use crate::tensor::Tensor;
 /// A tensor or a number: what element-wise operations accept beside a tensor.
 pub trait IntoOperand {
     /// What is operated with.
-    fn into_operand(self) -> Operator;
+    fn into_operand<'a>(self) -> Operator<'a>
+    where
+        Self: 'a;
 }
 
 /// The second operand of an element-wise operation.
-pub enum Operator {
+pub enum Operator<'a> {
+    /// A tensor that is only looked at: recording counts no handle for it.
+    Borrowed(&'a Tensor),
     /// A tensor.
-    Tensor(Tensor),
+    Owned(Tensor),
     /// A number in the code, which takes the tensor's width.
     Number(Scalar),
 }
 
 impl IntoOperand for &Tensor {
-    fn into_operand(self) -> Operator {
-        Operator::Tensor(self.clone())
+    fn into_operand<'a>(self) -> Operator<'a>
+    where
+        Self: 'a,
+    {
+        Operator::Borrowed(self)
     }
 }
 impl IntoOperand for Tensor {
-    fn into_operand(self) -> Operator {
-        Operator::Tensor(self)
+    fn into_operand<'a>(self) -> Operator<'a> {
+        Operator::Owned(self)
     }
 }
 
 macro_rules! numbers {
     ($($t:ty),*) => {$(
         impl IntoOperand for $t {
-            fn into_operand(self) -> Operator {
+            fn into_operand<'a>(self) -> Operator<'a> {
                 Operator::Number(self.into())
             }
         }
@@ -47,22 +54,32 @@ macro_rules! numbers {
 }
 numbers!(f32, f64, i32, i64, u8, usize, bool);
 
-impl Operator {
+impl Operator<'_> {
+    /// The tensor, or the number.
+    fn get(&self) -> Result<&Tensor, Scalar> {
+        match self {
+            Operator::Borrowed(t) => Ok(t),
+            Operator::Owned(t) => Ok(t),
+            Operator::Number(x) => Err(*x),
+        }
+    }
+
     /// As an operand of dtype `dtype`.
     #[track_caller]
-    fn cast(self, dtype: DType) -> Operand {
-        match self {
-            Operator::Tensor(t) => t.cast(dtype).operand(),
-            Operator::Number(x) => Operand::Slot(x, dtype),
+    fn cast(&self, dtype: DType) -> Operand {
+        match self.get() {
+            Ok(t) if t.dtype() == dtype => t.operand(),
+            Ok(t) => t.cast(dtype).operand(),
+            Err(x) => Operand::Slot(x, dtype),
         }
     }
 }
 
 /// The dtype of an operation on two operands: PyTorch's `torch.result_type`. A tensor without axes counts as a
 /// number where the other has axes: it changes the class of the result, never the width.
-fn result_type(a: &Operator, b: &Operator) -> DType {
-    match (a, b) {
-        (Operator::Tensor(a), Operator::Tensor(b)) => {
+fn result_type(a: &Operator<'_>, b: &Operator<'_>) -> DType {
+    match (a.get(), b.get()) {
+        (Ok(a), Ok(b)) => {
             let scalar = |t: &Tensor| t.try_shape().is_ok_and(|s| s.rank() == 0);
             match (scalar(a), scalar(b)) {
                 (false, true) => widened(a.dtype(), b.dtype()),
@@ -70,10 +87,8 @@ fn result_type(a: &Operator, b: &Operator) -> DType {
                 _ => a.dtype().promote(b.dtype()),
             }
         }
-        (Operator::Tensor(t), Operator::Number(x)) | (Operator::Number(x), Operator::Tensor(t)) => {
-            t.dtype().promote_scalar(*x)
-        }
-        (Operator::Number(a), Operator::Number(b)) => a.dtype().promote(b.dtype()),
+        (Ok(t), Err(x)) | (Err(x), Ok(t)) => t.dtype().promote_scalar(x),
+        (Err(a), Err(b)) => a.dtype().promote(b.dtype()),
     }
 }
 
@@ -86,7 +101,7 @@ fn widened(tensor: DType, scalar: DType) -> DType {
 }
 
 #[track_caller]
-fn binary(op: ScalarOp, a: Operator, b: Operator) -> Tensor {
+fn binary(op: ScalarOp, a: Operator<'_>, b: Operator<'_>) -> Tensor {
     let mut dtype = result_type(&a, &b);
     if op.signature() == Signature::Float && !dtype.is_float() {
         dtype = DType::F32;
@@ -97,14 +112,14 @@ fn binary(op: ScalarOp, a: Operator, b: Operator) -> Tensor {
 impl Tensor {
     #[track_caller]
     fn with(&self, op: ScalarOp, other: impl IntoOperand) -> Tensor {
-        binary(op, Operator::Tensor(self.clone()), other.into_operand())
+        binary(op, Operator::Borrowed(self), other.into_operand())
     }
 
     #[track_caller]
     fn unary(&self, op: ScalarOp) -> Tensor {
         let float = op.signature() == Signature::Float && !self.dtype().is_float();
-        let x = if float { self.cast(DType::F32) } else { self.clone() };
-        record(op, smallvec![x.operand()])
+        let x = if float { self.cast(DType::F32).operand() } else { self.operand() };
+        record(op, smallvec![x])
     }
 
     /// Converts every element to `dtype`; the tensor itself if it has it. Floats to integers truncate, anything to
@@ -138,7 +153,7 @@ impl Tensor {
             Operator::Number(x) if x.to_f64() == 3.0 => self * self * self,
             Operator::Number(x) if x.to_f64() == 0.5 => self.sqrt(),
             Operator::Number(x) if x.to_f64() == -1.0 => self.reciprocal(),
-            exponent => binary(ScalarOp::Pow, Operator::Tensor(self.clone()), exponent),
+            exponent => binary(ScalarOp::Pow, Operator::Borrowed(self), exponent),
         }
     }
 
