@@ -95,7 +95,7 @@ fn a_run_that_diverges_says_where() {
     let error = train(&config, 0, Some(&out), &Progress::new(true)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Value);
     let message = error.message();
-    assert!(message.starts_with("epoch 1, batch 2 of 45: training diverged"), "{message}");
+    assert!(message.starts_with("epoch 1, batch 2 of 45: loss is NaN"), "{message}");
     assert!(message.contains("lower learning rate"), "{message}");
     assert!(!out.join("model.safetensors").exists());
 }
