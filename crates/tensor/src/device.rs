@@ -47,6 +47,46 @@ impl FromStr for Device {
     }
 }
 
+/// Evaluates an expression with `$T` as the Rust type of a dtype.
+macro_rules! with_element {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::F16 => {
+                type $T = f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+}
+
 /// The elements of an evaluated tensor: contiguous, shared, immutable but for donation.
 #[derive(Clone)]
 pub(crate) enum Storage {
@@ -113,16 +153,7 @@ impl Storage {
         }
         match self {
             Storage::Reference(a) => (**a).clone(),
-            Storage::Cpu(b) => match ty.dtype {
-                DType::Bool => read::<bool>(b, ty),
-                DType::U8 => read::<u8>(b, ty),
-                DType::I32 => read::<i32>(b, ty),
-                DType::I64 => read::<i64>(b, ty),
-                DType::F16 => read::<f16>(b, ty),
-                DType::BF16 => read::<bf16>(b, ty),
-                DType::F32 => read::<f32>(b, ty),
-                DType::F64 => read::<f64>(b, ty),
-            },
+            Storage::Cpu(b) => with_element!(ty.dtype, T => read::<T>(b, ty)),
         }
     }
 
@@ -131,15 +162,6 @@ impl Storage {
         fn write<T: Element>(device: Device, array: &Array) -> Storage {
             Storage::new(device, array.shape(), &array.to_vec::<T>())
         }
-        match array.ty().dtype {
-            DType::Bool => write::<bool>(device, array),
-            DType::U8 => write::<u8>(device, array),
-            DType::I32 => write::<i32>(device, array),
-            DType::I64 => write::<i64>(device, array),
-            DType::F16 => write::<f16>(device, array),
-            DType::BF16 => write::<bf16>(device, array),
-            DType::F32 => write::<f32>(device, array),
-            DType::F64 => write::<f64>(device, array),
-        }
+        with_element!(array.ty().dtype, T => write::<T>(device, array))
     }
 }
