@@ -9,13 +9,20 @@ use smallvec::SmallVec;
 pub type Axes = SmallVec<[usize; 6]>;
 
 /// The sizes of a tensor's axes, outermost first. A scalar has no axes.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 6]>);
+
+impl Clone for Shape {
+    /// One copy: `SmallVec` would clone size by size.
+    fn clone(&self) -> Shape {
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Shape {
     /// The shape of a scalar.
-    pub fn scalar() -> Shape {
-        Shape::default()
+    pub const fn scalar() -> Shape {
+        Shape(SmallVec::new_const())
     }
 
     /// The number of elements: the product of the sizes, 1 for a scalar.
@@ -157,6 +164,22 @@ impl Type {
         Type { shape: shape.into(), dtype }
     }
 
+    /// The type of a number, without a place to keep it.
+    pub fn scalar(dtype: crate::DType) -> &'static Type {
+        use crate::DType;
+        const BOOL: Type = Type { shape: Shape::scalar(), dtype: DType::Bool };
+        static SCALARS: [Type; DType::ALL.len()] = {
+            let mut types = [BOOL; DType::ALL.len()];
+            let mut i = 0;
+            while i < types.len() {
+                types[DType::ALL[i] as usize].dtype = DType::ALL[i];
+                i += 1;
+            }
+            types
+        };
+        &SCALARS[dtype as usize]
+    }
+
     /// Bytes of a contiguous tensor of this type.
     pub fn bytes(&self) -> usize {
         self.shape.numel() * self.dtype.size()
@@ -177,6 +200,13 @@ impl fmt::Debug for Type {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scalar_type_has_its_dtype() {
+        for dtype in crate::DType::ALL {
+            assert_eq!(*Type::scalar(dtype), Type::new([], dtype));
+        }
+    }
 
     #[test]
     fn broadcasting_follows_numpy() {

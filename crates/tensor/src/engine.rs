@@ -124,10 +124,7 @@ pub(crate) fn evaluate_pending(
 }
 
 /// The plan that evaluating `node` now would run.
-pub(crate) fn explain_pending(
-    node: &Arc<Node>,
-    location: &'static Location<'static>,
-) -> Result<String> {
+pub(crate) fn explain_pending(node: &Arc<Node>) -> Result<String> {
     if !node.is_pending() {
         return Ok("already evaluated: nothing to run".to_owned());
     }
@@ -141,7 +138,7 @@ pub(crate) fn explain_pending(
     drop(recorder);
     let pairs: Vec<_> = variables.iter().filter_map(|v| v.lock().pair()).collect();
     let mut collected = Collected::new(engine.traversals, node.device, mine, &pairs);
-    Ok(engine.plans.find(&mut collected.key, location).program.explain())
+    Ok(engine.plans.find(&mut collected.key, None).program.explain())
 }
 
 /// A variable with a pending write, locked until it is settled, so that no other thread sees it in between.
@@ -186,7 +183,7 @@ fn run(
         return Err(error);
     }
     let donated: Vec<u32> = collected.key.donations.iter().map(|d| d.input).collect();
-    let found = engine.plans.find(&mut collected.key, location);
+    let found = engine.plans.find(&mut collected.key, Some(location));
     STATS.set(PlanStats {
         compiled: STATS.get().compiled + u64::from(found.compiled),
         run: STATS.get().run + 1,

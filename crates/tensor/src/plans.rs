@@ -57,18 +57,25 @@ pub(crate) struct Found {
 }
 
 impl PlanCache {
-    /// The plan for a key, compiled if it is new. Takes the key's contents only then.
-    pub(crate) fn find(&mut self, key: &mut Key, location: &'static Location<'static>) -> Found {
+    /// The plan for a key, compiled if it is new. Takes the key's contents only then. `line` is what evaluates it,
+    /// or nothing where a plan is only looked at: that is no sign of a loop that keeps recompiling.
+    pub(crate) fn find(
+        &mut self,
+        key: &mut Key,
+        line: Option<&'static Location<'static>>,
+    ) -> Found {
         self.clock += 1;
         let hash = FxBuildHasher.hash_one(&*key);
         if let Some(entry) =
             self.plans.get_mut(&hash).and_then(|list| list.iter_mut().find(|e| e.key == *key))
         {
             entry.used = self.clock;
-            self.streaks.remove(location);
+            line.map(|line| self.streaks.remove(line));
             return Found { program: entry.program.clone(), compiled: false };
         }
-        self.note_miss(location);
+        if let Some(line) = line {
+            self.note_miss(line);
+        }
         if self.len == CAPACITY {
             self.evict();
         }
@@ -98,12 +105,12 @@ impl PlanCache {
         }
     }
 
-    fn note_miss(&mut self, location: &'static Location<'static>) {
-        let streak = self.streaks.entry(location).or_default();
+    fn note_miss(&mut self, line: &'static Location<'static>) {
+        let streak = self.streaks.entry(line).or_default();
         *streak += 1;
         if *streak == SUSPICIOUS {
             eprintln!(
-                "gradus: warning: what is evaluated at {location} has been compiled {SUSPICIOUS} times in a row: \
+                "gradus: warning: what is evaluated at {line} has been compiled {SUSPICIOUS} times in a row: \
                  its shapes or its structure change every time. Pad to a few fixed shapes, or keep sizes that \
                  change out of slices and reshapes."
             );

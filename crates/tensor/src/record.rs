@@ -154,17 +154,9 @@ pub(crate) fn record(op: impl Into<Op>, operands: Operands) -> Tensor {
     if let Some(error) = first_failure(&operands) {
         return Tensor::failed(error, location);
     }
-    let ty = {
-        let scalars: SmallVec<[Type; 3]> = operands.iter().map(scalar_type).collect();
-        let types: SmallVec<[&Type; 3]> = operands
-            .iter()
-            .zip(&scalars)
-            .map(|(o, scalar)| if let Operand::Node(n) = o { &n.ty } else { scalar })
-            .collect();
-        match op.infer(&types) {
-            Ok(ty) => ty,
-            Err(message) => return fail(ErrorKind::Shape, message, location),
-        }
+    let ty = match op.infer(&types(&operands)) {
+        Ok(ty) => ty,
+        Err(message) => return fail(ErrorKind::Shape, message, location),
     };
     let mut device = None;
     for operand in &operands {
@@ -190,8 +182,8 @@ pub(crate) fn record(op: impl Into<Op>, operands: Operands) -> Tensor {
 pub(crate) fn record_source(op: impl Into<Op>, operands: Operands, device: Device) -> Tensor {
     let location = Location::caller();
     let op = op.into();
-    let scalars: SmallVec<[Type; 3]> = operands.iter().map(scalar_type).collect();
-    match op.infer(&scalars.iter().collect::<SmallVec<[&Type; 3]>>()) {
+    let inferred = op.infer(&types(&operands));
+    match inferred {
         Ok(ty) => record_as(op, operands, ty, device, location),
         Err(message) => fail(ErrorKind::Shape, message, location),
     }
@@ -204,12 +196,16 @@ fn record_as(
     device: Device,
     location: &'static Location<'static>,
 ) -> Tensor {
-    let is_check = op.is_effect();
-    let node = pending_node(op, operands, ty, device, location);
-    if is_check {
-        RECORDER.with_borrow_mut(|r| r.checks.push(node.clone()));
-    }
-    Tensor::from_node(node)
+    let node = RECORDER.with_borrow_mut(|r| {
+        let is_check = op.is_effect();
+        let node = r.pending_node(op, operands, ty, device, location);
+        if is_check {
+            r.checks.push(node.clone());
+        }
+        r.nodes.push(Arc::downgrade(&node));
+        node
+    });
+    Tensor::handle(node)
 }
 
 /// A pending node that nobody watches yet.
@@ -220,21 +216,33 @@ pub(crate) fn pending_node(
     device: Device,
     location: &'static Location<'static>,
 ) -> Arc<Node> {
-    let mut requires_grad = false;
-    RECORDER.with_borrow_mut(|r| {
-        r.pending += 1;
+    RECORDER.with_borrow_mut(|r| r.pending_node(op, operands, ty, device, location))
+}
+
+impl Recorder {
+    /// Counts a pending node and the leaves it pins, and makes it.
+    fn pending_node(
+        &mut self,
+        op: Op,
+        operands: Operands,
+        ty: Type,
+        device: Device,
+        location: &'static Location<'static>,
+    ) -> Arc<Node> {
+        let mut requires_grad = false;
+        self.pending += 1;
         for operand in &operands {
             if let Operand::Node(n) = operand {
                 requires_grad |= n.requires_grad;
-                if n.is_ready() && n.pin(r.interval) {
-                    r.pinned += n.ty.bytes();
+                if n.is_ready() && n.pin(self.interval) {
+                    self.pinned += n.ty.bytes();
                 }
             }
         }
-    });
-    requires_grad &= ty.dtype.is_float() && is_grad_enabled();
-    let state = State::Pending(History { op, operands });
-    Node::new(NewNode { ty, device, requires_grad, location, grad: None, state })
+        requires_grad &= ty.dtype.is_float() && is_grad_enabled();
+        let state = State::Pending(History { op, operands });
+        Node::new(NewNode { ty, device, requires_grad, location, grad: None, state })
+    }
 }
 
 /// A failed tensor whose error also waits for the thread's next evaluation.
@@ -293,9 +301,12 @@ fn first_failure(operands: &Operands) -> Option<Error> {
     })
 }
 
-fn scalar_type(operand: &Operand) -> Type {
-    match operand {
-        Operand::Slot(_, dtype) | Operand::Const(_, dtype) => Type::new([], *dtype),
-        Operand::Node(_) => Type::new([], gradus_ir::DType::Bool),
+fn types(operands: &Operands) -> SmallVec<[&Type; 3]> {
+    fn type_of(operand: &Operand) -> &Type {
+        match operand {
+            Operand::Node(n) => &n.ty,
+            Operand::Slot(_, dtype) | Operand::Const(_, dtype) => Type::scalar(*dtype),
+        }
     }
+    operands.iter().map(type_of).collect()
 }

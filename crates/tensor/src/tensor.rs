@@ -53,7 +53,7 @@ impl Tensor {
         Tensor::handle(node)
     }
 
-    fn handle(node: Arc<Node>) -> Tensor {
+    pub(crate) fn handle(node: Arc<Node>) -> Tensor {
         node.add_handle();
         Tensor { node }
     }
@@ -221,12 +221,11 @@ impl Tensor {
 
     /// The compiled plan that evaluating this tensor would run now: kernels, fused loops, FLOPs, bytes and arena
     /// size. Computes nothing.
-    #[track_caller]
     pub fn explain(&self) -> Result<String> {
         if let Some(error) = &self.node.failed {
             return Err(error.clone());
         }
-        engine::explain_pending(&self.node, Location::caller())
+        engine::explain_pending(&self.node)
     }
 
     /// The same elements on a device; the tensor itself if it is there.

@@ -7,6 +7,8 @@
 
 pub mod math;
 
+use std::borrow::Cow;
+
 use crate::graph::Expr;
 use crate::{DType, Type};
 
@@ -362,16 +364,20 @@ impl ScalarOp {
             Signature::Compare => DType::Bool,
             _ => dtype,
         };
-        let mut shape = inputs[0].shape.clone();
+        let mut shape = Cow::Borrowed(&inputs[0].shape);
         for t in &inputs[1..] {
-            shape = shape.broadcast(&t.shape).ok_or_else(|| {
+            if *shape == t.shape {
+                continue;
+            }
+            let broadcast = shape.broadcast(&t.shape).ok_or_else(|| {
                 format!(
                     "{name}: shapes {} do not broadcast: from the last axis backwards, sizes must be equal or 1",
                     list_shapes(inputs)
                 )
             })?;
+            shape = Cow::Owned(broadcast);
         }
-        Ok(Type { shape, dtype: result })
+        Ok(Type { shape: shape.into_owned(), dtype: result })
     }
 }
 
