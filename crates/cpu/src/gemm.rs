@@ -20,6 +20,7 @@ mod transpose;
 use gradus_ir::DType;
 
 use self::split::{Layout, Split};
+pub(crate) use self::tile::{Matrix, Real, multiply};
 use self::tile::{Number, Side, Tile};
 use crate::pool::Pool;
 

@@ -126,14 +126,70 @@ unsafe fn multiply_floats<T: Pod>(tile: &Tile<T>, one: T) {
         unsafe {
             if layout.transposed {
                 let swapped = swapped.ensure(m * n * size_of::<T>()).cast::<T>();
-                let product = Product { vectors: m, others: n, k, v: a, o: b, c: swapped, row: m };
+                let product = Product {
+                    vectors: m,
+                    others: n,
+                    k,
+                    v: a,
+                    o: b,
+                    c: swapped,
+                    row: m,
+                    accumulate: false,
+                };
                 product.run(layout.packed.then_some(panel.cast()), one);
                 transpose(swapped, m, c, row, m, n);
             } else {
-                let product = Product { vectors: n, others: m, k, v: b, o: a, c, row };
+                let (v, o) = (b, a);
+                let product = Product { vectors: n, others: m, k, v, o, c, row, accumulate: false };
                 product.run(layout.packed.then_some(panel.cast()), one);
             }
         }
+    });
+}
+
+/// A float type of matrices.
+pub(crate) trait Real: Pod + std::ops::AddAssign {
+    /// 1.
+    const ONE: Self;
+}
+impl Real for f32 {
+    const ONE: f32 = 1.0;
+}
+impl Real for f64 {
+    const ONE: f64 = 1.0;
+}
+
+/// A matrix in memory: its first element, and the distances between rows and between columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<T> {
+    pub at: *const T,
+    pub row: usize,
+    pub col: usize,
+}
+
+/// C = A·B, or C += A·B, on the calling thread, with A `[m, k]`, B `[k, n]` and C `[m, n]` with `row` elements from
+/// one row to the next. B is best contiguous along its columns; along `k` it is packed first.
+///
+/// # Safety
+/// A and B must be valid for reads, and C for reads and writes, as far as the sizes reach.
+pub(crate) unsafe fn multiply<T: Real>(
+    [m, n, k]: [usize; 3],
+    a: Matrix<T>,
+    b: Matrix<T>,
+    c: *mut T,
+    row: usize,
+    accumulate: bool,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let v = Side { at: b.at, stride: b.col, depth: b.row };
+    let o = Side { at: a.at, stride: a.row, depth: a.col };
+    let product = Product { vectors: n, others: m, k, v, o, c, row, accumulate };
+    SCRATCH.with_borrow_mut(|[panels, _]| {
+        let packed = (b.col != 1).then(|| panels.ensure(PANEL * DEPTH * size_of::<T>()).cast());
+        // SAFETY: passed on to the caller; the panel is long enough.
+        unsafe { product.run(packed, T::ONE) };
     });
 }
 
@@ -147,6 +203,8 @@ struct Product<T> {
     o: Side<T>,
     c: *mut T,
     row: usize,
+    /// Whether to add to C rather than overwrite it.
+    accumulate: bool,
 }
 
 impl<T: Pod> Product<T> {
@@ -172,9 +230,10 @@ impl<T: Pod> Product<T> {
                     let others = height.min(self.others - other);
                     // SAFETY: other is inside the side and C.
                     let (o, c) = unsafe { (self.o.from(other, depth), c.add(other * self.row)) };
-                    let part = Product { vectors, others, k, v, o, c, row: self.row };
+                    let accumulate = self.accumulate || depth > 0;
+                    let part = Product { vectors, others, k, v, o, c, row: self.row, accumulate };
                     // SAFETY: a part of this product.
-                    unsafe { part.call(depth > 0, one) };
+                    unsafe { part.call(one) };
                 }
             }
         }
@@ -182,7 +241,7 @@ impl<T: Pod> Product<T> {
 
     /// # Safety
     /// The sides and C must be valid for the product.
-    unsafe fn call(&self, accumulate: bool, one: T) {
+    unsafe fn call(&self, one: T) {
         let step = |stride: usize| stride as isize;
         // SAFETY: passed on to the caller. In the kernel's terms C is column-major, `vectors` rows high.
         unsafe {
@@ -193,7 +252,7 @@ impl<T: Pod> Product<T> {
                 self.c,
                 step(self.row),
                 1,
-                accumulate,
+                self.accumulate,
                 self.v.at,
                 step(self.v.depth),
                 step(self.v.stride),

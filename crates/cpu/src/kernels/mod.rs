@@ -1,17 +1,22 @@
 //! The kernels of a plan, prepared once and run by tasks.
 
 mod argmax;
+mod argsort;
 mod check;
+mod conv;
 mod cross_entropy;
+mod cumsum;
 mod gather;
 mod join;
 mod matmul;
+mod max_pool;
 mod scatter_add;
 
 use gradus_ir::ops::Op;
 use gradus_ir::schedule::{self, Plan};
 use gradus_ir::{DType, Type};
 
+use self::max_pool::Keep;
 use crate::loops;
 use crate::memory::{Memory, Scratch};
 
@@ -45,32 +50,53 @@ pub(crate) fn prepare(
 ) -> Box<dyn Kernel> {
     use schedule::Kernel as K;
     let dtype = |view: &schedule::View| plan.values[view.value.index()].ty.dtype;
-    let shape = |value: &schedule::ValueId| &plan.values[value.index()].ty.shape;
     match kernel {
         K::Loop(l) => loops::kernel(l, plan, scratch),
         K::MatMul { a, b, out, size } => {
             Box::new(matmul::MatMul::new(a, b, *out, *size, dtype(a), scratch))
         }
-        K::Gather { x, index, axis, out } => {
-            Box::new(gather::Gather::new(x, index, *axis, *out, dtype(x)))
-        }
-        K::ScatterAdd { x, index, source, axis, out } => {
-            Box::new(scatter_add::ScatterAdd::new(x, index, source, *axis, *out, dtype(x)))
-        }
-        K::ArgMax { x, axis, out } => Box::new(argmax::ArgMax::new(x, *axis, *out, dtype(x))),
-        K::Concat { parts, axis, out } => {
-            Box::new(join::Join::concat(parts, *axis, *out, shape(out), dtype(&parts[0])))
-        }
-        K::Pad { x, pad, out } => Box::new(join::Join::pad(x, pad, *out, shape(out), dtype(x))),
-        K::CrossEntropy { logits, labels, out } => {
-            Box::new(cross_entropy::CrossEntropy::new(logits, labels, None, *out, dtype(logits)))
-        }
-        K::CrossEntropyGrad { logits, labels, dy, out } => Box::new(
-            cross_entropy::CrossEntropy::new(logits, labels, Some(dy), *out, dtype(logits)),
-        ),
         K::Check { x, check, ordinal } => {
             Box::new(check::Check::new(x, check.kind, *ordinal, dtype(x)))
         }
+        K::Op { op, x, out } => prepare_op(op, x, *out, dtype(&x[0]), plan, scratch),
+    }
+}
+
+fn prepare_op(
+    op: &Op,
+    x: &[schedule::View],
+    out: schedule::ValueId,
+    dtype: DType,
+    plan: &Plan,
+    scratch: &mut Scratch,
+) -> Box<dyn Kernel> {
+    let shape = &plan.values[out.index()].ty.shape;
+    match op {
+        Op::Gather(g) => Box::new(gather::Gather::new(&x[0], &x[1], g.axis, out, dtype)),
+        Op::ScatterAdd(s) => {
+            Box::new(scatter_add::ScatterAdd::new(&x[0], &x[1], &x[2], s.axis, out, dtype))
+        }
+        Op::ArgMax(a) => Box::new(argmax::ArgMax::new(&x[0], a.axis, out, dtype)),
+        Op::ArgSort(a) => Box::new(argsort::ArgSort::new(a, &x[0], out, dtype)),
+        Op::CumSum(c) => Box::new(cumsum::CumSum::new(c, &x[0], out, dtype)),
+        Op::Concat(c) => Box::new(join::Join::concat(x, c.axis, out, shape, dtype)),
+        Op::Pad(p) => Box::new(join::Join::pad(&x[0], p, out, shape, dtype)),
+        Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvWeightGrad(_) => {
+            Box::new(conv::Conv::new(op, &x[0], &x[1], out, dtype, scratch))
+        }
+        Op::MaxPool(p) => {
+            Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Value))
+        }
+        Op::MaxPoolIndices(p) => {
+            Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Place))
+        }
+        Op::CrossEntropy(_) => {
+            Box::new(cross_entropy::CrossEntropy::new(&x[0], &x[1], None, out, dtype))
+        }
+        Op::CrossEntropyGrad(_) => {
+            Box::new(cross_entropy::CrossEntropy::new(&x[0], &x[1], Some(&x[2]), out, dtype))
+        }
+        op => unreachable!("{op} has no kernel and should have been lowered"),
     }
 }
 
@@ -79,10 +105,15 @@ pub(crate) fn prepare(
 pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
     let half = |t: &Type| matches!(t.dtype, DType::F16 | DType::BF16);
     match op {
-        Op::OneHot(_) => false,
-        Op::CrossEntropy(_) | Op::CrossEntropyGrad(_) | Op::MatMul(_) | Op::ScatterAdd(_) => {
-            !half(types[0])
-        }
+        Op::OneHot(_) | Op::Attention(_) => false,
+        Op::CrossEntropy(_)
+        | Op::CrossEntropyGrad(_)
+        | Op::MatMul(_)
+        | Op::ScatterAdd(_)
+        | Op::CumSum(_)
+        | Op::Conv(_)
+        | Op::ConvInputGrad(_)
+        | Op::ConvWeightGrad(_) => !half(types[0]),
         Op::Reduce(r) => r.kind != gradus_ir::ops::ReduceKind::Sum || !half(types[0]),
         _ => true,
     }

@@ -164,14 +164,14 @@ impl Kernel for ScatterAdd {
 }
 
 /// What can be added.
-trait Addend: Copy {
+pub(super) trait Addend: Copy {
     fn plus(self, other: Self) -> Self;
 }
 
 /// A `bool`: adding is "any".
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Any(u8);
+pub(super) struct Any(u8);
 
 macro_rules! addend {
     ($($t:ty: |$a:ident, $b:ident| $f:expr;)*) => {$(

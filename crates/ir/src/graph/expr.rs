@@ -7,7 +7,7 @@ use crate::autograd::pull_back;
 use crate::graph::{Graph, NodeId};
 use crate::ops::{
     Cast, Expand, Gather, Grads, MatMul, Op, Pad, Permute, Reduce, ReduceKind, Reshape, ScatterAdd,
-    Slice,
+    Slice, Window,
 };
 use crate::scalar::ScalarOp;
 use crate::{Axes, DType, Scalar, Shape, Type};
@@ -188,6 +188,28 @@ impl<'g> Expr<'g> {
     /// Surrounded by zeros along one axis.
     pub fn pad(self, pad: Pad) -> Expr<'g> {
         self.apply(pad, &[])
+    }
+
+    /// The transpose of taking windows: every element of a window, along the last axis, is added to the place
+    /// of an axis of `n` elements that it came from.
+    pub fn overlap_add(self, window: &Window, n: usize) -> Expr<'g> {
+        let &Window { axis, size, step, dilation } = window;
+        let shape = self.shape();
+        let last = shape.rank() - 1;
+        let apart = shape.without(&[last]);
+        if size == step && dilation == 1 && shape[axis] * size == n {
+            // Windows that tile the axis.
+            let mut order: Axes = (0..last).collect();
+            order.insert(axis + 1, last);
+            return self.permute(&order).reshape(apart.with_dim(axis, n));
+        }
+        let span = (shape[axis].max(1) - 1) * step + 1;
+        let place = |k: usize| {
+            let part = self.slice(Slice { axis: last, start: k, len: 1, step: 1 });
+            let (before, after) = (k * dilation, n - span - k * dilation);
+            part.reshape(apart.clone()).pad(Pad { axis, before, after, step })
+        };
+        (1..size).fold(place(0), |sum, k| sum + place(k))
     }
 
     /// The matrix product.

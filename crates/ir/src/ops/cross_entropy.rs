@@ -8,7 +8,7 @@ use smallvec::smallvec;
 use super::{Grads, OneHot, Primitive, Sample, SampleInput, Vjp};
 use crate::graph::Expr;
 use crate::scalar::ScalarOp;
-use crate::{DType, Type};
+use crate::{DType, Shape, Type};
 
 /// `loss[i] = log Σⱼ exp(logits[i, j]) − logits[i, label[i]]`: logits `[n, classes]`, labels `[n]` (int64) → `[n]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,7 @@ pub struct CrossEntropyGrad;
 
 impl Primitive for CrossEntropy {
     const NAME: &'static str = "cross_entropy";
+    const CONTIGUOUS: bool = true;
 
     fn infer(&self, x: &[&Type]) -> Result<Type, String> {
         check_operands(x)?;
@@ -43,6 +44,10 @@ impl Primitive for CrossEntropy {
         Some(log_sum - picked)
     }
 
+    fn flops(&self, x: &[&Shape], _: &Shape) -> usize {
+        4 * x[0].numel()
+    }
+
     fn samples() -> Vec<Sample> {
         cases().map(|(n, c)| Sample::new(CrossEntropy, operands(n, c))).collect()
     }
@@ -50,6 +55,7 @@ impl Primitive for CrossEntropy {
 
 impl Primitive for CrossEntropyGrad {
     const NAME: &'static str = "cross_entropy_grad";
+    const CONTIGUOUS: bool = true;
 
     fn infer(&self, x: &[&Type]) -> Result<Type, String> {
         let [logits, labels, dy] = x else {
@@ -76,6 +82,10 @@ impl Primitive for CrossEntropyGrad {
         let softmax = exp / exp.sum(&[1], true);
         let target = labels.apply(OneHot { classes }, &[]).cast(logits.dtype());
         Some((softmax - target) * dy.reshape([labels.shape()[0], 1].into()))
+    }
+
+    fn flops(&self, x: &[&Shape], _: &Shape) -> usize {
+        4 * x[0].numel()
     }
 
     fn samples() -> Vec<Sample> {

@@ -116,6 +116,11 @@ impl Primitive for MatMul {
         }
     }
 
+    fn flops(&self, x: &[&Shape], _: &Shape) -> usize {
+        let MatMulSize { batch, m, n, k } = MatMul::size(x[0], x[1]);
+        2 * batch * m * n * k
+    }
+
     fn samples() -> Vec<Sample> {
         let f2 = SampleInput::float::<2>;
         let f3 = SampleInput::float::<3>;

@@ -6,22 +6,29 @@
 //! `primitives!` below.
 
 mod argmax;
+mod argsort;
+mod attention;
 mod cast;
 mod check;
 mod concat;
+mod conv;
 mod cross_entropy;
 mod expand;
+mod flip;
 mod gather;
 mod iota;
 mod matmul;
+mod max_pool;
 mod one_hot;
 mod pad;
 mod permute;
 mod random;
 mod reduce;
 mod reshape;
+mod scan;
 mod scatter_add;
 mod slice;
+mod window;
 
 use std::fmt;
 
@@ -32,22 +39,29 @@ use crate::scalar::ScalarOp;
 use crate::{Array, DType, Scalar, Shape, Type};
 
 pub use argmax::ArgMax;
+pub use argsort::{ArgSort, compare_floats};
+pub use attention::Attention;
 pub use cast::Cast;
 pub use check::{Check, CheckFailure, CheckKind};
 pub use concat::Concat;
+pub use conv::{Conv, ConvGeometry, ConvInputGrad, ConvSize, ConvWeightGrad};
 pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use expand::Expand;
+pub use flip::Flip;
 pub use gather::Gather;
 pub use iota::Iota;
 pub use matmul::{MatMul, MatMulSize};
+pub use max_pool::{MaxPool, MaxPoolIndices, PoolGeometry};
 pub use one_hot::OneHot;
 pub use pad::Pad;
 pub use permute::Permute;
 pub use random::{Distribution, Random};
 pub use reduce::{Reduce, ReduceKind};
 pub use reshape::Reshape;
+pub use scan::CumSum;
 pub use scatter_add::ScatterAdd;
 pub use slice::Slice;
+pub use window::Window;
 
 /// The gradients with respect to an op's operands; `None` is zero.
 pub type Grads<'g> = SmallVec<[Option<Expr<'g>>; 3]>;
@@ -79,6 +93,9 @@ pub trait Primitive: Sized + Clone + fmt::Debug {
     /// Whether the op must run even if nobody uses its result.
     const EFFECT: bool = false;
 
+    /// Whether a kernel of the op takes its operands contiguous, rather than as views.
+    const CONTIGUOUS: bool = false;
+
     /// The result type, or what does not fit and why.
     fn infer(&self, x: &[&Type]) -> Result<Type, String>;
 
@@ -106,6 +123,11 @@ pub trait Primitive: Sized + Clone + fmt::Debug {
     /// Attributes for printing, such as `axes=[0]`; empty if there are none.
     fn attributes(&self) -> String {
         String::new()
+    }
+
+    /// Floating-point operations, two per multiply–add; 0 for what only moves elements.
+    fn flops(&self, _x: &[&Shape], _y: &Shape) -> usize {
+        0
     }
 
     /// Cases for the generic tests: odd, empty, size-1 and broadcast shapes among them.
@@ -207,6 +229,23 @@ macro_rules! primitives {
                 }
             }
 
+            /// Whether a kernel of the op takes its operands contiguous, rather than as views.
+            pub fn takes_contiguous(&self) -> bool {
+                match self {
+                    $(Op::$name(_) => $name::CONTIGUOUS,)*
+                    _ => false,
+                }
+            }
+
+            /// Floating-point operations, two per multiply–add; 0 for what only moves elements.
+            pub fn flops(&self, x: &[&Shape], y: &Shape) -> usize {
+                match self {
+                    Op::Scalar(_) => y.numel(),
+                    $(Op::$name(op) => op.flops(x, y),)*
+                    _ => 0,
+                }
+            }
+
             /// The op in ordinary ops, if it is defined so.
             pub fn body<'g>(&self, x: &[Expr<'g>]) -> Option<Expr<'g>> {
                 match self {
@@ -253,8 +292,9 @@ macro_rules! primitives {
 }
 
 primitives! {
-    Cast, Reduce, Reshape, Permute, Expand, Slice, Concat, Pad, MatMul, Gather, ScatterAdd, OneHot, ArgMax,
-    Iota, Random, Check, CrossEntropy, CrossEntropyGrad,
+    Cast, Reduce, Reshape, Permute, Expand, Slice, Flip, Window, Concat, Pad, MatMul, Gather, ScatterAdd,
+    OneHot, ArgMax, ArgSort, CumSum, Iota, Random, Check, Conv, ConvInputGrad, ConvWeightGrad, MaxPool,
+    MaxPoolIndices, CrossEntropy, CrossEntropyGrad, Attention,
 }
 
 impl fmt::Display for Op {

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 use super::gather::check_index;
 use super::{Grads, Primitive, Sample, SampleInput, Vjp};
 use crate::array::{for_each_index, ravel};
-use crate::{Array, Type, Values};
+use crate::{Array, Shape, Type, Values};
 
 /// `y = x`, then `y[…, index[…, i, …], …] += source[…, i, …]` along an axis, in the order of `i`.
 ///
@@ -75,6 +75,10 @@ impl Primitive for ScatterAdd {
 
     fn attributes(&self) -> String {
         format!("axis={}", self.axis)
+    }
+
+    fn flops(&self, x: &[&Shape], _: &Shape) -> usize {
+        x[2].numel()
     }
 
     fn samples() -> Vec<Sample> {

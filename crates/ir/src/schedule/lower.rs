@@ -138,6 +138,12 @@ impl Lowering<'_> {
         }
     }
 
+    /// A view of an operand of a matrix product, which cannot run backwards.
+    fn matrix(&mut self, id: NodeId) -> View {
+        let view = self.view(id);
+        if view.strides.iter().any(|&s| s < 0) { self.contiguous(id) } else { view }
+    }
+
     /// A contiguous view of a node's value, copied if need be.
     fn contiguous(&mut self, id: NodeId) -> View {
         let source = self.source(id);
@@ -237,40 +243,16 @@ impl Lowering<'_> {
         let x = &node.inputs;
         let kernel = match &node.op {
             Op::MatMul(_) => {
-                let (a, b) = (self.view(x[0]), self.view(x[1]));
+                let (a, b) = (self.matrix(x[0]), self.matrix(x[1]));
                 let size = MatMul::size(&a.shape, &b.shape);
                 Kernel::MatMul { a, b, out: self.define(id), size }
             }
-            Op::Gather(g) => {
-                let (x, index) = (self.view(x[0]), self.view(x[1]));
-                Kernel::Gather { x, index, axis: g.axis, out: self.define(id) }
+            op => {
+                let contiguous = op.takes_contiguous();
+                let view = |&x| if contiguous { self.contiguous(x) } else { self.view(x) };
+                let x = x.iter().map(view).collect();
+                Kernel::Op { op: op.clone(), x, out: self.define(id) }
             }
-            Op::ScatterAdd(s) => {
-                let (from, index, source) = (self.view(x[0]), self.view(x[1]), self.view(x[2]));
-                Kernel::ScatterAdd { x: from, index, source, axis: s.axis, out: self.define(id) }
-            }
-            Op::ArgMax(a) => {
-                let x = self.view(x[0]);
-                Kernel::ArgMax { x, axis: a.axis, out: self.define(id) }
-            }
-            Op::Concat(c) => {
-                let parts = x.iter().map(|&part| self.view(part)).collect();
-                Kernel::Concat { parts, axis: c.axis, out: self.define(id) }
-            }
-            Op::Pad(p) => {
-                let x = self.view(x[0]);
-                Kernel::Pad { x, pad: p.clone(), out: self.define(id) }
-            }
-            Op::CrossEntropy(_) => {
-                let (logits, labels) = (self.contiguous(x[0]), self.contiguous(x[1]));
-                Kernel::CrossEntropy { logits, labels, out: self.define(id) }
-            }
-            Op::CrossEntropyGrad(_) => {
-                let (logits, labels) = (self.contiguous(x[0]), self.contiguous(x[1]));
-                let dy = self.contiguous(x[2]);
-                Kernel::CrossEntropyGrad { logits, labels, dy, out: self.define(id) }
-            }
-            op => unreachable!("{op} has no kernel and should have been lowered"),
         };
         self.plan.kernels.push(kernel);
     }

@@ -19,7 +19,7 @@ mod print;
 mod view;
 
 use crate::graph::{Graph, NodeId};
-use crate::ops::{Check, Distribution, MatMulSize, Pad, ReduceKind};
+use crate::ops::{Check, Distribution, MatMulSize, Op, ReduceKind};
 use crate::scalar::ScalarOp;
 use crate::{Axes, DType, Scalar, Shape, Type};
 
@@ -91,75 +91,13 @@ pub enum Kernel {
         /// The sizes.
         size: MatMulSize,
     },
-    /// `out[…, i, …] = x[…, index[…, i, …], …]`; 0 where the index is out of range.
-    Gather {
-        /// From where.
-        x: View,
-        /// The positions (int64), shaped as the result.
-        index: View,
-        /// Along which axis.
-        axis: usize,
-        /// The result.
-        out: ValueId,
-    },
-    /// `out = x`, then `out[…, index[…, i, …], …] += source[…, i, …]` in the order of `i`.
-    ScatterAdd {
-        /// The start.
-        x: View,
-        /// The positions (int64).
-        index: View,
-        /// The addends, shaped as the index.
-        source: View,
-        /// Along which axis.
-        axis: usize,
-        /// The result.
-        out: ValueId,
-    },
-    /// `out` = position of the first maximum (or first NaN) along an axis.
-    ArgMax {
-        /// Of what.
-        x: View,
-        /// Along which axis.
-        axis: usize,
-        /// The result (int64).
-        out: ValueId,
-    },
-    /// The parts one after the other along an axis.
-    Concat {
-        /// The parts.
-        parts: Vec<View>,
-        /// Along which axis.
-        axis: usize,
-        /// The result.
-        out: ValueId,
-    },
-    /// Zeros around and between the elements of an axis.
-    Pad {
-        /// Of what.
-        x: View,
-        /// How.
-        pad: Pad,
-        /// The result.
-        out: ValueId,
-    },
-    /// Cross-entropy of each row; logits contiguous `[n, classes]`, labels contiguous `[n]`.
-    CrossEntropy {
-        /// The logits.
-        logits: View,
-        /// The labels (int64).
-        labels: View,
-        /// The losses `[n]`.
-        out: ValueId,
-    },
-    /// The gradient of cross-entropy; as above, `dy` contiguous `[n]`.
-    CrossEntropyGrad {
-        /// The logits.
-        logits: View,
-        /// The labels (int64).
-        labels: View,
-        /// The gradient of each row's loss.
-        dy: View,
-        /// The gradient `[n, classes]`.
+    /// Any other op that is not element-wise, with the meaning that the op has.
+    Op {
+        /// Which.
+        op: Op,
+        /// Its operands, contiguous where the op takes them so.
+        x: Vec<View>,
+        /// The result, contiguous.
         out: ValueId,
     },
     /// Fails the plan unless a condition holds for every element.
@@ -263,7 +201,7 @@ pub struct Donation {
 }
 
 /// Which fused ops a backend has kernels for; the rest run as their bodies.
-pub type HasKernel = fn(&crate::ops::Op, &[&Type]) -> bool;
+pub type HasKernel = fn(&Op, &[&Type]) -> bool;
 
 /// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
 /// or could not be undone by a failing check are declined: their outputs get buffers of their own.
@@ -289,16 +227,8 @@ impl Kernel {
                 }
             }
             Kernel::MatMul { a, b, .. } => [a, b].into_iter().for_each(f),
-            Kernel::Gather { x, index, .. } => [x, index].into_iter().for_each(f),
-            Kernel::ScatterAdd { x, index, source, .. } => {
-                [x, index, source].into_iter().for_each(f)
-            }
-            Kernel::ArgMax { x, .. } | Kernel::Pad { x, .. } | Kernel::Check { x, .. } => f(x),
-            Kernel::Concat { parts, .. } => parts.iter().for_each(f),
-            Kernel::CrossEntropy { logits, labels, .. } => [logits, labels].into_iter().for_each(f),
-            Kernel::CrossEntropyGrad { logits, labels, dy, .. } => {
-                [logits, labels, dy].into_iter().for_each(f);
-            }
+            Kernel::Op { x, .. } => x.iter().for_each(f),
+            Kernel::Check { x, .. } => f(x),
         }
     }
 
@@ -309,14 +239,7 @@ impl Kernel {
                 let stores = l.stores.iter().map(|s| s.out);
                 stores.chain(l.reduces.iter().map(|r| r.out)).collect()
             }
-            Kernel::MatMul { out, .. }
-            | Kernel::Gather { out, .. }
-            | Kernel::ScatterAdd { out, .. }
-            | Kernel::ArgMax { out, .. }
-            | Kernel::Concat { out, .. }
-            | Kernel::Pad { out, .. }
-            | Kernel::CrossEntropy { out, .. }
-            | Kernel::CrossEntropyGrad { out, .. } => smallvec::smallvec![*out],
+            Kernel::MatMul { out, .. } | Kernel::Op { out, .. } => smallvec::smallvec![*out],
             Kernel::Check { .. } => smallvec::smallvec![],
         }
     }

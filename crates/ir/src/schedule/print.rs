@@ -29,11 +29,11 @@ impl Plan {
                 let ops = l.steps.iter().filter(|s| matches!(s.kind, StepKind::Op(_))).count();
                 (ops + l.reduces.len()) * l.shape.numel()
             }
-            Kernel::CrossEntropy { logits, .. } | Kernel::CrossEntropyGrad { logits, .. } => {
-                4 * logits.shape.numel()
+            Kernel::Op { op, x, out } => {
+                let x: Vec<_> = x.iter().map(|view| &view.shape).collect();
+                op.flops(&x, &self.values[out.index()].ty.shape)
             }
-            Kernel::ScatterAdd { source, .. } => source.shape.numel(),
-            _ => 0,
+            Kernel::Check { .. } => 0,
         }
     }
 
@@ -55,16 +55,9 @@ impl Plan {
                     if size.batch == 1 { String::new() } else { format!("{} × ", size.batch) };
                 format!("matmul {batch}[{}, {}]·[{}, {}]", size.m, size.k, size.k, size.n)
             }
-            Kernel::Gather { index, axis, .. } => format!("gather axis {axis} {}", index.shape),
-            Kernel::ScatterAdd { source, axis, .. } => {
-                format!("scatter_add axis {axis} {}", source.shape)
-            }
-            Kernel::ArgMax { x, axis, .. } => format!("argmax axis {axis} of {}", x.shape),
-            Kernel::Concat { parts, axis, .. } => format!("cat {} parts axis {axis}", parts.len()),
-            Kernel::Pad { x, .. } => format!("pad {}", x.shape),
-            Kernel::CrossEntropy { logits, .. } => format!("cross_entropy {}", logits.shape),
-            Kernel::CrossEntropyGrad { logits, .. } => {
-                format!("cross_entropy_grad {}", logits.shape)
+            Kernel::Op { op, x, .. } => {
+                let shapes = x.iter().take(2).map(|view| view.shape.to_string());
+                format!("{op} {}", shapes.collect::<Vec<_>>().join(" "))
             }
             Kernel::Check { check, .. } => format!("check {} {}", check.what, check.kind),
         }

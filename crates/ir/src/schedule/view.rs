@@ -15,14 +15,23 @@ pub struct View {
     pub offset: usize,
     /// The sizes.
     pub shape: Shape,
-    /// The distance between neighbours along each axis; 0 repeats an element.
+    /// The distance between neighbours along each axis; 0 repeats an element, less runs backwards.
     pub strides: SmallVec<[isize; 6]>,
 }
 
 /// Whether an op only moves elements, so that its result is a view of its operand. A check is one too: it
 /// passes its operand through.
 pub(super) fn is_movement(op: &Op) -> bool {
-    matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_) | Op::Check(_))
+    matches!(
+        op,
+        Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Expand(_)
+            | Op::Slice(_)
+            | Op::Flip(_)
+            | Op::Window(_)
+            | Op::Check(_)
+    )
 }
 
 impl View {
@@ -52,6 +61,15 @@ impl View {
                 view.offset =
                     (view.offset as isize + s.start as isize * view.strides[s.axis]) as usize;
                 view.strides[s.axis] *= s.step as isize;
+            }
+            Op::Flip(f) => {
+                let last = self.shape[f.axis].saturating_sub(1) as isize;
+                view.offset = (view.offset as isize + last * view.strides[f.axis]) as usize;
+                view.strides[f.axis] *= -1;
+            }
+            Op::Window(w) => {
+                view.strides.push(view.strides[w.axis] * w.dilation as isize);
+                view.strides[w.axis] *= w.step as isize;
             }
             Op::Reshape(_) => view.strides = self.reshaped_strides(shape)?,
             _ => unreachable!("{op} does not move elements"),

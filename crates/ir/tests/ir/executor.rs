@@ -122,25 +122,7 @@ impl Machine<'_> {
                 return Ok(());
             }
             Kernel::MatMul { a, b, .. } => (MatMul.into(), vec![a, b]),
-            Kernel::Gather { x, index, axis, .. } => {
-                (Gather { axis: *axis }.into(), vec![x, index])
-            }
-            Kernel::ScatterAdd { x, index, source, axis, .. } => {
-                (ScatterAdd { axis: *axis }.into(), vec![x, index, source])
-            }
-            Kernel::ArgMax { x, axis, .. } => {
-                (ArgMax { axis: *axis, keepdim: false }.into(), vec![x])
-            }
-            Kernel::Concat { parts, axis, .. } => {
-                (Concat { axis: *axis }.into(), parts.iter().collect())
-            }
-            Kernel::Pad { x, pad, .. } => (pad.clone().into(), vec![x]),
-            Kernel::CrossEntropy { logits, labels, .. } => {
-                (CrossEntropy.into(), vec![logits, labels])
-            }
-            Kernel::CrossEntropyGrad { logits, labels, dy, .. } => {
-                (CrossEntropyGrad.into(), vec![logits, labels, dy])
-            }
+            Kernel::Op { op, x, .. } => (op.clone(), x.iter().collect()),
             Kernel::Check { x, check, .. } => (check.clone().into(), vec![x]),
         };
         let operands: Vec<Array> = operands.into_iter().map(|view| self.array(view)).collect();

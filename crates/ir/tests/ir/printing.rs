@@ -64,8 +64,8 @@ wave  kernel                                                  FLOP    memory
    1  loop [64, 512] add·relu                               65.5 k    264 kB
    2  matmul [64, 512]·[512, 10]                             655 k    154 kB
    3  loop [64, 10] add                                       640    5.16 kB
-   4  cross_entropy [64, 10]                                2.56 k   3.33 kB
-   4  cross_entropy_grad [64, 10]                           2.56 k   5.89 kB
+   4  cross_entropy [64, 10] [64]                           2.56 k   3.33 kB
+   4  cross_entropy_grad [64, 10] [64]                      2.56 k   5.89 kB
    5  loop [64] sum over [0]                                   64      260 B
    5  loop [64, 10] sum over [0]                              640    2.60 kB
    5  matmul [64, 10]·[10, 512]                              655 k    154 kB
