@@ -1,15 +1,23 @@
 //! What can be done with tensors, by family. Names and meaning are PyTorch's.
 
 mod arithmetic;
+mod attention;
+mod conv;
 mod create;
 mod index;
+mod interpolate;
 mod linear;
 mod loss;
+mod pool;
 mod reduce;
 mod shape;
+mod sort;
 
 pub use arithmetic::{IntoOperand, Operator};
+pub use conv::{ConvOptions, Padding, Pair};
 pub use index::AxisRange;
+pub use interpolate::Interpolation;
+pub use pool::PoolOptions;
 pub use shape::Dims;
 
 use std::panic::Location;
