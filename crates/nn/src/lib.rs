@@ -50,6 +50,7 @@
 extern crate self as gradus_nn;
 
 mod activation;
+mod conv;
 mod dropout;
 mod flatten;
 pub mod init;
@@ -57,14 +58,17 @@ mod linear;
 mod loss;
 mod module;
 pub mod optim;
+mod pool;
 mod sequential;
 
 pub use activation::ReLU;
+pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use gradus_macros::Module;
-pub use gradus_tensor::{Parameter, Variable};
+pub use gradus_tensor::{ConvOptions, Padding, Pair, Parameter, PoolOptions, Variable};
 pub use linear::Linear;
 pub use loss::{CrossEntropyLoss, Reduction};
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
+pub use pool::{AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
 pub use sequential::Sequential;

@@ -2,7 +2,8 @@
 
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::{
-    ArgMax, Concat, CrossEntropy, CrossEntropyGrad, Gather, MatMul, Op, Pad, ScatterAdd,
+    ArgMax, ArgSort, Concat, Conv, ConvGeometry, ConvInputGrad, ConvWeightGrad, CrossEntropy,
+    CrossEntropyGrad, CumSum, Flip, Gather, MatMul, Op, Pad, ScatterAdd, Window,
 };
 use gradus_ir::{Array, DType, Scalar, Shape, Type};
 
@@ -157,4 +158,65 @@ fn labels_out_of_range_are_harmless() {
     let loss = outcome.arrays[0].floats();
     assert!(loss[0].is_nan() && loss[1].is_finite() && loss[2].is_nan());
     assert!(outcome.arrays[1].floats().iter().all(|g| g.is_finite()));
+}
+
+/// Convolutions too large for one piece of windows, one partial weight gradient or one task.
+#[test]
+fn convolutions_in_pieces() {
+    let plain = ConvGeometry::default();
+    let padded = ConvGeometry { padding: [[1, 1]; 2], ..plain.clone() };
+    let grouped = ConvGeometry { groups: 2, stride: [2, 1], ..padded.clone() };
+    for dtype in [DType::F32, DType::F64] {
+        for (geometry, x, w) in [
+            (&padded, [2, 40, 20, 21], [5, 40, 3, 3]),
+            (&padded, [19, 2, 9, 8], [3, 2, 3, 3]),
+            (&grouped, [3, 66, 14, 13], [4, 33, 3, 3]),
+            (&plain, [3, 70, 30, 30], [3, 70, 1, 1]),
+            (&plain, [1, 1, 3, 2000], [2, 1, 1, 31]),
+        ] {
+            let t = |shape: &[usize]| ty(shape, dtype);
+            let [oh, ow] = geometry.output([x[2], x[3]], [w[2], w[3]]).unwrap();
+            let y = [x[0], w[0], oh, ow];
+            let what = format!("convolution of {x:?} with {w:?}");
+            let forward = Conv(geometry.clone());
+            once(forward, &[t(&x), t(&w)], &what);
+            let input = [x[2], x[3]];
+            let input_grad = ConvInputGrad { geometry: geometry.clone(), input };
+            once(input_grad, &[t(&y), t(&w)], &what);
+            let kernel = [w[2], w[3]];
+            let weight_grad = ConvWeightGrad { geometry: geometry.clone(), kernel };
+            once(weight_grad, &[t(&x), t(&y)], &what);
+        }
+    }
+}
+
+/// One structural op over contiguous operands.
+fn once(op: impl Into<Op>, types: &[Type], what: &str) {
+    let mut graph = Graph::new();
+    let operands: Vec<_> = types.iter().map(|ty| graph.input(ty.clone())).collect();
+    let inputs: Vec<Array> =
+        types.iter().enumerate().map(|(i, ty)| Numbers(i as u64).array(ty)).collect();
+    let y = graph.add(op, &operands).expect(what);
+    graph.set_outputs(vec![y]);
+    check(&graph, &inputs, &[], 64.0, what);
+}
+
+#[test]
+fn orders_sums_and_windows_in_every_arrangement() {
+    for dtype in DType::ALL {
+        if matches!(dtype, DType::Bool) {
+            continue;
+        }
+        let t = |shape: &[usize]| ty(shape, dtype);
+        for (axis, shape) in [(0, &[300, 5][..]), (1, &[5, 300]), (1, &[4, 70, 3]), (0, &[1])] {
+            for back in [false, true] {
+                let sort = ArgSort { axis, descending: back };
+                structural(sort, &[t(shape)], 0, "argsort");
+                structural(CumSum { axis, reverse: back }, &[t(shape)], 0, "cumsum");
+            }
+            structural(Flip { axis }, &[t(shape)], 0, "flip");
+        }
+        let window = Window { axis: 1, size: 3, step: 2, dilation: 2 };
+        structural(window, &[t(&[4, 70, 3])], 0, "window");
+    }
 }

@@ -109,7 +109,7 @@ impl ConvGeometry {
             ));
         }
         let groups = self.groups;
-        if groups == 0 || x[1] % groups != 0 || w[0] % groups != 0 {
+        if groups == 0 || !x[1].is_multiple_of(groups) || !w[0].is_multiple_of(groups) {
             return Err(format!(
                 "conv: {groups} groups must divide the {} input channels and the {} filters",
                 x[1], w[0]
@@ -169,7 +169,7 @@ impl ConvGeometry {
     }
 
     /// The transpose of [`windows`](ConvGeometry::windows).
-    fn from_windows<'g>(&self, windows: Expr<'g>, size: &ConvSize) -> Expr<'g> {
+    fn add_windows<'g>(&self, windows: Expr<'g>, size: &ConvSize) -> Expr<'g> {
         let ConvSize { batch, channels, kernel: [kh, kw], output: [oh, ow], input, .. } = *size;
         let (g, c) = (self.groups, channels / self.groups);
         let mut x = windows
@@ -286,7 +286,7 @@ impl Primitive for ConvInputGrad {
         let size = self.size(&x[0].shape(), &x[1].shape()).ok()?;
         let rows = self.geometry.rows(x[0], &size);
         let windows = rows.matmul(self.geometry.matrix(x[1], &size));
-        Some(self.geometry.from_windows(windows, &size))
+        Some(self.geometry.add_windows(windows, &size))
     }
 
     fn attributes(&self) -> String {

@@ -280,7 +280,7 @@ fn transpose(op: &str, x: &Tensor, w: &Tensor, options: &ConvOptions) -> Result<
     };
     let geometry = options.geometry(op, kernel)?;
     let ConvOptions { stride, dilation, groups, output_padding, .. } = *options;
-    if groups == 0 || xs[1] % groups != 0 || xs[1] != ws[0] {
+    if groups == 0 || !xs[1].is_multiple_of(groups) || xs[1] != ws[0] {
         return Err(format!(
             "{op}: input {xs} has {} channels, the weight {ws} is for {}, in {groups} groups that must divide them",
             xs[1], ws[0]

@@ -108,7 +108,7 @@ impl PoolOptions {
                 ));
             };
             let mut steps = rest / stride[i];
-            if self.ceil_mode && rest % stride[i] != 0 {
+            if self.ceil_mode && !rest.is_multiple_of(stride[i]) {
                 // The last window must start inside the image or the padding before it.
                 let starts_inside = (steps + 1) * stride[i] < input[i] + padding[i];
                 steps += usize::from(starts_inside);
@@ -253,7 +253,7 @@ fn average(x: &Tensor, geometry: PoolGeometry, options: &PoolOptions) -> Result<
     }
     let mut windows = x.clone();
     let mut counts: [Vec<usize>; 2] = [vec![], vec![]];
-    for i in 0..2 {
+    for (i, counts) in counts.iter_mut().enumerate() {
         let extent = x.shape()[2 + i];
         let [before, after] = geometry.padding[i];
         if before + after > 0 {
@@ -269,7 +269,7 @@ fn average(x: &Tensor, geometry: PoolGeometry, options: &PoolOptions) -> Result<
             (before, before + extent)
         };
         let count = |at: usize| (at * step + size).min(end) - (at * step).max(first);
-        counts[i] = (0..n).map(count).collect();
+        *counts = (0..n).map(count).collect();
         windows = record(window, smallvec![windows.operand()]);
     }
     let sum = windows.sum_axes(&[-1, -2], false);
@@ -314,7 +314,7 @@ fn averaged(x: &Tensor, axis: usize, parts: usize) -> Tensor {
     if parts == n {
         return x.clone();
     }
-    if n % parts == 0 {
+    if n.is_multiple_of(parts) {
         let window = Window { axis, size: n / parts, step: n / parts, dilation: 1 };
         return record(window, smallvec![x.operand()]).mean_axes(&[-1], false);
     }
