@@ -2,14 +2,28 @@
 
 mod arithmetic;
 mod create;
+mod einsum;
+mod extrema;
 mod index;
+mod join;
 mod linear;
+mod logic;
 mod loss;
+mod matrix;
+mod norm;
+mod powers;
+mod rearrange;
 mod reduce;
+mod rounding;
+mod selection;
 mod shape;
+mod split;
+mod statistics;
+mod trigonometry;
 
 pub use arithmetic::{IntoOperand, Operator};
 pub use index::AxisRange;
+pub use rounding::Rounding;
 pub use shape::Dims;
 
 use std::panic::Location;
