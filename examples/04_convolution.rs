@@ -62,7 +62,9 @@ fn main() -> Result<()> {
         let mean = loss_sum.item::<f64>()? / train.len() as f64;
         let accuracy = accuracy(&model, &test)?;
         let seconds = start.elapsed().as_secs_f64();
-        println!("epoch {epoch}: mean loss {mean:.4}, test accuracy {accuracy:.2}%, {seconds:.1} s");
+        println!(
+            "epoch {epoch}: mean loss {mean:.4}, test accuracy {accuracy:.2}%, {seconds:.1} s"
+        );
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub enum CheckKind {
     Below(usize),
     /// Every element is finite.
     Finite,
+    /// No element is zero.
+    NonZero,
 }
 
 /// Passes its operand through if every element satisfies a condition; otherwise the plan fails.
@@ -45,6 +47,7 @@ impl CheckKind {
         match self {
             CheckKind::Below(bound) => (0.0..bound as f64).contains(&value),
             CheckKind::Finite => value.is_finite(),
+            CheckKind::NonZero => value != 0.0,
         }
     }
 }
@@ -67,6 +70,9 @@ impl Check {
             CheckKind::Finite => {
                 format!("{} is {value} at position {position}: it must be finite", self.what)
             }
+            CheckKind::NonZero => {
+                format!("{} is 0 at position {position}: integers have no quotient by 0", self.what)
+            }
         }
     }
 }
@@ -76,6 +82,7 @@ impl fmt::Display for CheckKind {
         match self {
             CheckKind::Below(bound) => write!(f, "below {bound}"),
             CheckKind::Finite => f.write_str("finite"),
+            CheckKind::NonZero => f.write_str("not zero"),
         }
     }
 }

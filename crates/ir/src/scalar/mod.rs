@@ -214,6 +214,39 @@ fn no_float2<T>(_: T, _: T) -> T {
     unreachable!("a logic op on floats")
 }
 
+/// 1 / (a² + b²); 0 at the origin.
+fn inverse_square<'g>(r: &Rule<'g>) -> Expr<'g> {
+    let square = r.x[0] * r.x[0] + r.x[1] * r.x[1];
+    let origin = square.equals(square.constant(0.0));
+    origin.select(square.constant(0.0), 1.0 / square)
+}
+
+/// The derivative of digamma, in ordinary ops: eight steps of ψ′(x) = ψ′(x + 1) + 1/x², the asymptotic series
+/// (Abramowitz and Stegun 6.4.12), and ψ′(x) = π²/sin²(πx) − ψ′(1 − x) for small and negative x.
+fn trigamma(x: Expr<'_>) -> Expr<'_> {
+    const PI: f64 = std::f64::consts::PI;
+    let half = x.constant(0.5);
+    let reflected = x.apply(ScalarOp::Lt, &[half]);
+    let z = reflected.select(1.0 - x, x);
+    let shifted = z + 8.0;
+    let w = 1.0 / shifted;
+    let s = w * w;
+    // Bernoulli numbers B₁₄ … B₂.
+    let numbers = [7.0 / 6.0, -691.0 / 2730.0, 5.0 / 66.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0];
+    let series = numbers
+        .into_iter()
+        .fold(None, |sum: Option<Expr<'_>>, b| Some(sum.map_or(s * b, |sum| (sum + b) * s)));
+    let series = series.map_or(s, |sum| (sum + 1.0 / 6.0) * w * s);
+    let mut y = w + s * 0.5 + series;
+    for k in 0..8 {
+        let step = z + f64::from(k);
+        y = y + 1.0 / (step * step);
+    }
+    // Where it is not used, the sine is that of ½: no infinite slope gets into further derivatives.
+    let sine = (reflected.select(x, half) * PI).op(ScalarOp::Sin);
+    reflected.select(PI * PI / (sine * sine) - y, y)
+}
+
 scalar_ops! {
     unary {
         /// −x.
@@ -256,6 +289,24 @@ scalar_ops! {
         /// The error function.
         Erf = "erf" (Float) f64 libm::erf, f32 math::erf, int no_int,
             grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * std::f64::consts::FRAC_2_SQRT_PI)];
+        /// The complementary error function 1 − erf x, accurate where erf x is near 1.
+        Erfc = "erfc" (Float) f64 libm::erfc, f32 math::erfc, int no_int,
+            grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * -std::f64::consts::FRAC_2_SQRT_PI)];
+        /// The inverse of the error function; ±∞ at ±1, NaN beyond.
+        Erfinv = "erfinv" (Float) f64 math::erfinv_f64, f32 math::erfinv, int no_int,
+            grad [|r| r.dy * ((r.y * r.y).op(ScalarOp::Exp) * (1.0 / std::f64::consts::FRAC_2_SQRT_PI))];
+        /// The angle in [−π/2, π/2] whose sine is x; NaN beyond ±1.
+        Asin = "asin" (Float) f64 libm::asin, f32 math::asin, int no_int,
+            grad [|r| r.dy / (1.0 - r.x[0] * r.x[0]).op(ScalarOp::Sqrt)];
+        /// The angle in [0, π] whose cosine is x; NaN beyond ±1.
+        Acos = "acos" (Float) f64 libm::acos, f32 math::acos, int no_int,
+            grad [|r| -(r.dy / (1.0 - r.x[0] * r.x[0]).op(ScalarOp::Sqrt))];
+        /// log |Γ(x)|; ∞ at 0 and at negative integers.
+        Lgamma = "lgamma" (Float) f64 libm::lgamma, f32 math::lgamma, int no_int,
+            grad [|r| r.dy * r.x[0].op(ScalarOp::Digamma)];
+        /// The derivative of log Γ(x); NaN at negative integers, ∓∞ at ±0.
+        Digamma = "digamma" (Float) f64 math::digamma_f64, f32 math::digamma, int no_int,
+            grad [|r| r.dy * trigamma(r.x[0])];
         /// The largest integer not above x.
         Floor = "floor" (Number) f64 |x| x.floor(), f32 |x| x.floor(), int |x| x, grad [|r| r.dy.constant(0.0)];
         /// The smallest integer not below x.
@@ -303,6 +354,16 @@ scalar_ops! {
             f32 |a, b| if a.is_nan() || a <= b { a } else { b },
             int |a, b| a.min(b),
             grad [|r| r.x[0].winner(r.y, r.x[1], r.dy), |r| r.x[1].winner(r.y, r.x[0], r.dy)];
+        /// The angle of the point (b, a) in [−π, π], C's `atan2`. At the origin the gradient is 0.
+        Atan2 = "atan2" (Float) f64 libm::atan2, f32 math::atan2, int no_int2,
+            grad [|r| r.dy * (r.x[1] * inverse_square(r)), |r| -(r.dy * (r.x[0] * inverse_square(r)))];
+        /// a − b · trunc(a / b), exactly: the remainder with the sign of a.
+        Fmod = "fmod" (Float) f64 |a, b| a % b, f32 math::fmod, int no_int2,
+            grad [|r| r.dy, |r| -(r.dy * r.x[0].apply(ScalarOp::DivTrunc, &[r.x[1]]))];
+        /// a / b without its fraction. For integers, a / 0 is 0: whoever records it checks the divisor.
+        DivTrunc = "div_trunc" (Number) f64 |a, b| (a / b).trunc(), f32 |a, b| (a / b).trunc(),
+            int |a, b| if b == 0 { 0 } else { a.wrapping_div(b) },
+            grad [|r| r.dy.constant(0.0), |r| r.dy.constant(0.0)];
         /// `dy` where the ReLU that gave `y` was open, else 0.
         ReluGrad = "relu_grad" (Float)
             f64 |y, dy| if y <= 0.0 { 0.0 } else { dy }, f32 |y, dy| if y <= 0.0 { 0.0 } else { dy }, int no_int2,
@@ -313,6 +374,10 @@ scalar_ops! {
         Or = "bitwise_or" (Logic) f64 no_float2, f32 no_float2, int |a, b| a | b, grad [];
         /// Exclusive or, bit by bit; on `bool` the logical one.
         Xor = "bitwise_xor" (Logic) f64 no_float2, f32 no_float2, int |a, b| a ^ b, grad [];
+        /// a · 2ᵇ, wrapping; 0 where b is negative or not below the width.
+        Shl = "bitwise_left_shift" (Logic) f64 no_float2, f32 no_float2, int math::shift_left, grad [];
+        /// a / 2ᵇ, rounded down; the sign alone where b is negative or not below the width.
+        Shr = "bitwise_right_shift" (Logic) f64 no_float2, f32 no_float2, int math::shift_right, grad [];
     }
     compare {
         /// a = b.

@@ -51,6 +51,8 @@ fn into_domain(f: ScalarOp, x: f64) -> f64 {
         ScalarOp::Log | ScalarOp::Sqrt => x.abs() + 0.2,
         ScalarOp::Log1p => x.abs() - 0.4,
         ScalarOp::Floor | ScalarOp::Ceil | ScalarOp::Round => (x * 4.0).floor() / 4.0 + 0.125,
+        ScalarOp::Asin | ScalarOp::Acos | ScalarOp::Erfinv => 0.35 * x,
+        ScalarOp::Lgamma | ScalarOp::Digamma => x.abs() + 0.4,
         _ => x,
     }
 }
@@ -85,6 +87,11 @@ fn binary_scalar_ops() {
             if f == ScalarOp::Pow {
                 x.iter_mut().for_each(|x| *x = x.abs() + 0.3);
             }
+            if matches!(f, ScalarOp::Fmod | ScalarOp::DivTrunc) {
+                // Quotients of about ±½, ±1½ and ±2½: away from the steps.
+                x.iter_mut().for_each(|x| *x = ((*x / 0.7).floor() + 0.5) * 0.7);
+                y.iter_mut().for_each(|y| *y = 0.7f64.copysign(*y) * (1.0 + 0.01 * *y));
+            }
             if f == ScalarOp::Div {
                 y.iter_mut().for_each(|y| *y += 0.4f64.copysign(*y));
             }
@@ -111,6 +118,14 @@ fn negative_bases_have_gradients() {
         let power =
             |g: &mut Graph, x: &[NodeId]| build(g, x, |x| x[0].pow(x[0].constant(exponent)).id());
         check(&format!("x^{exponent}"), &[x], power, rng);
+    }
+}
+
+#[test]
+fn negative_arguments_of_the_gamma_functions_have_gradients() {
+    for f in [ScalarOp::Lgamma, ScalarOp::Digamma] {
+        let rng = &mut Rng::new(9);
+        check(&format!("{f:?}"), &[floats(&[5], vec![-0.6, -1.4, -2.3, 0.35, 0.48])], op(f), rng);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use gradus_ir::ops::Cast;
+use gradus_ir::ops::{Cast, Expand};
 use gradus_ir::scalar::{ScalarOp, Signature};
-use gradus_ir::{DType, Scalar};
+use gradus_ir::{DType, Scalar, Shape};
 use smallvec::smallvec;
 
 use crate::node::Operand;
-use crate::record::record;
+use crate::record::{record, record_source, slot};
 use crate::tensor::Tensor;
 
 /// A tensor or a number: what element-wise operations accept beside a tensor.
@@ -43,6 +43,19 @@ impl IntoOperand for Tensor {
     }
 }
 
+/// An operand that is used more than once.
+impl<'o> IntoOperand for &'o Operator<'_> {
+    fn into_operand<'a>(self) -> Operator<'a>
+    where
+        Self: 'a,
+    {
+        match self.get() {
+            Ok(t) => Operator::Borrowed(t),
+            Err(x) => Operator::Number(x),
+        }
+    }
+}
+
 macro_rules! numbers {
     ($($t:ty),*) => {$(
         impl IntoOperand for $t {
@@ -56,7 +69,7 @@ numbers!(f32, f64, i32, i64, u8, usize, bool);
 
 impl Operator<'_> {
     /// The tensor, or the number.
-    fn get(&self) -> Result<&Tensor, Scalar> {
+    pub(super) fn get(&self) -> Result<&Tensor, Scalar> {
         match self {
             Operator::Borrowed(t) => Ok(t),
             Operator::Owned(t) => Ok(t),
@@ -77,7 +90,7 @@ impl Operator<'_> {
 
 /// The dtype of an operation on two operands: PyTorch's `torch.result_type`. A tensor without axes counts as a
 /// number where the other has axes: it changes the class of the result, never the width.
-fn result_type(a: &Operator<'_>, b: &Operator<'_>) -> DType {
+pub(super) fn result_type(a: &Operator<'_>, b: &Operator<'_>) -> DType {
     match (a.get(), b.get()) {
         (Ok(a), Ok(b)) => {
             let scalar = |t: &Tensor| t.try_shape().is_ok_and(|s| s.rank() == 0);
@@ -101,7 +114,7 @@ fn widened(tensor: DType, scalar: DType) -> DType {
 }
 
 #[track_caller]
-fn binary(op: ScalarOp, a: Operator<'_>, b: Operator<'_>) -> Tensor {
+pub(super) fn binary(op: ScalarOp, a: Operator<'_>, b: Operator<'_>) -> Tensor {
     let mut dtype = result_type(&a, &b);
     if op.signature() == Signature::Float && !dtype.is_float() {
         dtype = DType::F32;
@@ -111,7 +124,7 @@ fn binary(op: ScalarOp, a: Operator<'_>, b: Operator<'_>) -> Tensor {
 
 impl Tensor {
     #[track_caller]
-    fn with(&self, op: ScalarOp, other: impl IntoOperand) -> Tensor {
+    pub(super) fn with(&self, op: ScalarOp, other: impl IntoOperand) -> Tensor {
         binary(op, Operator::Borrowed(self), other.into_operand())
     }
 
@@ -141,96 +154,65 @@ impl Tensor {
         record(ScalarOp::Where, operands)
     }
 
-    /// Raised to a power. Small exponents are multiplications, square roots and reciprocals: exact and
-    /// faster, as in PyTorch. Integers take non-negative integer exponents and stay integers.
+    /// This and another operand as tensors of the dtype that an operation on them has; integers become `float32`
+    /// if `float`. A number becomes a tensor without axes.
     #[track_caller]
-    pub fn pow(&self, exponent: impl IntoOperand) -> Tensor {
-        let exponent = exponent.into_operand();
-        match exponent {
-            Operator::Number(Scalar::I64(n @ 0..)) if self.dtype().is_int() => self.powi(n as u32),
-            Operator::Number(x) if x.to_f64() == 1.0 => self.clone(),
-            Operator::Number(x) if x.to_f64() == 2.0 => self * self,
-            Operator::Number(x) if x.to_f64() == 3.0 => self * self * self,
-            Operator::Number(x) if x.to_f64() == 0.5 => self.sqrt(),
-            Operator::Number(x) if x.to_f64() == -1.0 => self.reciprocal(),
-            exponent => binary(ScalarOp::Pow, Operator::Borrowed(self), exponent),
+    pub(super) fn paired(&self, other: &Operator<'_>, float: bool) -> (Tensor, Tensor) {
+        let mut dtype = result_type(&Operator::Borrowed(self), other);
+        if float && !dtype.is_float() {
+            dtype = DType::F32;
+        }
+        let other = match other.get() {
+            Ok(t) => t.cast(dtype),
+            Err(x) => self.number(x, dtype),
+        };
+        (self.cast(dtype), other)
+    }
+
+    /// A number in the code as a tensor without axes on this tensor's device.
+    #[track_caller]
+    pub(super) fn number(&self, x: Scalar, dtype: DType) -> Tensor {
+        record_source(Expand { shape: Shape::scalar() }, smallvec![slot(x, dtype)], self.device())
+    }
+
+    /// This tensor, or as `float32` if it has no floats.
+    #[track_caller]
+    pub(super) fn floating(&self) -> Tensor {
+        if self.dtype().is_float() { self.clone() } else { self.cast(DType::F32) }
+    }
+
+    /// Between this and `end`: x + w · (end − x). A tensor of weights broadcasts; so does `end`.
+    #[track_caller]
+    pub fn lerp(&self, end: &Tensor, weight: impl IntoOperand) -> Tensor {
+        let distance = end - self;
+        let near = |w: &Operator<'_>| self + &distance * w;
+        // From the nearer end, so that a weight of 1 gives `end` exactly.
+        let far = |w: &Operator<'_>| {
+            end - &distance * binary(ScalarOp::Sub, 1.into_operand(), w.into_operand())
+        };
+        match weight.into_operand() {
+            Operator::Number(w) if w.to_f64().abs() < 0.5 => near(&Operator::Number(w)),
+            Operator::Number(w) => far(&Operator::Number(w)),
+            w => {
+                let small = match w.get() {
+                    Ok(t) => t.abs().lt(0.5),
+                    Err(_) => unreachable!("numbers are dealt with above"),
+                };
+                Tensor::where_(&small, near(&w), far(&w))
+            }
         }
     }
 
-    /// Raised to a non-negative integer power by repeated squaring.
+    /// x + value · a · b.
     #[track_caller]
-    fn powi(&self, mut n: u32) -> Tensor {
-        let mut result: Option<Tensor> = None;
-        let mut square = self.clone();
-        loop {
-            if n & 1 == 1 {
-                result = Some(result.map_or(square.clone(), |r| &r * &square));
-            }
-            n >>= 1;
-            if n == 0 {
-                break;
-            }
-            square = &square * &square;
-        }
-        result.unwrap_or_else(|| {
-            Tensor::ones(self.try_shape().cloned().unwrap_or_default(), self.dtype())
-                .to(self.device())
-        })
+    pub fn addcmul(&self, a: &Tensor, b: &Tensor, value: impl IntoOperand) -> Tensor {
+        self + a * value * b
     }
 
-    /// 1 / x.
+    /// x + value · a / b.
     #[track_caller]
-    pub fn reciprocal(&self) -> Tensor {
-        1.0 / self
-    }
-
-    /// x².
-    #[track_caller]
-    pub fn square(&self) -> Tensor {
-        self * self
-    }
-
-    /// 1 / √x.
-    #[track_caller]
-    pub fn rsqrt(&self) -> Tensor {
-        1.0 / self.sqrt()
-    }
-
-    /// Bounded below and above; NaN stays NaN.
-    #[track_caller]
-    pub fn clamp(&self, min: impl IntoOperand, max: impl IntoOperand) -> Tensor {
-        self.maximum(min).minimum(max)
-    }
-
-    /// Whether each element is NaN.
-    #[track_caller]
-    pub fn isnan(&self) -> Tensor {
-        self.ne(self)
-    }
-
-    /// Whether each element is finite.
-    #[track_caller]
-    pub fn isfinite(&self) -> Tensor {
-        // NaN compares false with everything.
-        self.abs().lt(f64::INFINITY)
-    }
-
-    /// Whether each element is zero or `false`, as `bool`.
-    #[track_caller]
-    pub fn logical_not(&self) -> Tensor {
-        self.eq(0)
-    }
-
-    /// Whether both are not zero, as `bool`.
-    #[track_caller]
-    pub fn logical_and(&self, other: &Tensor) -> Tensor {
-        self.cast(DType::Bool).bitwise_and(other.cast(DType::Bool))
-    }
-
-    /// Whether either is not zero, as `bool`.
-    #[track_caller]
-    pub fn logical_or(&self, other: &Tensor) -> Tensor {
-        self.cast(DType::Bool).bitwise_or(other.cast(DType::Bool))
+    pub fn addcdiv(&self, a: &Tensor, b: &Tensor, value: impl IntoOperand) -> Tensor {
+        self + a * value / b
     }
 }
 
@@ -273,6 +255,22 @@ unary_methods! {
     sigmoid => Sigmoid;
     /// The error function.
     erf => Erf;
+    /// 1 − [`erf`](Tensor::erf), accurate where that is near 1.
+    erfc => Erfc;
+    /// The inverse of [`erf`](Tensor::erf): ±∞ at ±1, NaN beyond.
+    erfinv => Erfinv;
+    /// The angle in [−π/2, π/2] whose sine is x; NaN beyond ±1.
+    asin => Asin;
+    /// The angle in [0, π] whose cosine is x; NaN beyond ±1.
+    acos => Acos;
+    /// log |Γ(x)|; ∞ at 0 and at negative integers.
+    lgamma => Lgamma;
+    /// The derivative of log Γ(x); NaN at negative integers, ∓∞ at ±0.
+    digamma => Digamma;
+    /// −x.
+    neg => Neg;
+    /// Not, bit by bit; on `bool` the logical not.
+    bitwise_not => Not;
     /// The largest integer not above x.
     floor => Floor;
     /// The smallest integer not below x.
@@ -307,6 +305,7 @@ binary_methods! {
     "And, bit by bit; on `bool` the logical and." bitwise_and => And;
     "Or, bit by bit; on `bool` the logical or." bitwise_or => Or;
     "Exclusive or, bit by bit; on `bool` the logical one." bitwise_xor => Xor;
+    "The angle of the point (other, x) in [−π, π]; at the origin its gradient is 0." atan2 => Atan2;
 }
 
 impl Neg for &Tensor {

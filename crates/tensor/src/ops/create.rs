@@ -83,6 +83,78 @@ impl Tensor {
         record_source(Expand { shape: shape.clone() }, one, self.device())
     }
 
+    /// One number repeated, in this tensor's shape and dtype and on its device.
+    #[track_caller]
+    pub fn full_like(&self, value: impl Into<Scalar>) -> Tensor {
+        let Ok(shape) = self.try_shape() else { return self.clone() };
+        self.number(value.into(), self.dtype()).expand(shape)
+    }
+
+    /// From `start` to `end`, which is left out, in steps of `step`.
+    ///
+    /// ```
+    /// use gradus_tensor::{DType, Tensor};
+    /// let x = Tensor::arange_step(1, -5, -2, DType::I64);
+    /// assert_eq!(x.to_vec::<i64>()?, [1, -1, -3]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If steps in this direction never lead to the end.
+    #[track_caller]
+    pub fn arange_step(
+        start: impl Into<Scalar>,
+        end: impl Into<Scalar>,
+        step: impl Into<Scalar>,
+        dtype: DType,
+    ) -> Tensor {
+        let (start, end, step) = (start.into(), end.into(), step.into());
+        let (from, to, by) = (start.to_f64(), end.to_f64(), step.to_f64());
+        let steps = ((to - from) / by).ceil();
+        if by == 0.0 || !steps.is_finite() || steps < 0.0 {
+            let message = format!("arange_step: steps of {step} do not lead from {start} to {end}");
+            return fail(ErrorKind::Usage, message, Location::caller());
+        }
+        let counted = Tensor::arange(steps as usize, dtype);
+        let (step, start) = (counted.number(step, dtype), counted.number(start, dtype));
+        counted * step + start
+    }
+
+    /// `count` floats at equal distances from `start` to `end`, both included.
+    ///
+    /// # Errors
+    /// If the dtype is not a float.
+    #[track_caller]
+    pub fn linspace(start: f64, end: f64, count: usize, dtype: DType) -> Tensor {
+        if !dtype.is_float() {
+            let message = format!("linspace: equal distances need floats, not {dtype}");
+            return fail(ErrorKind::Shape, message, Location::caller());
+        }
+        let step = if count > 1 { (end - start) / (count - 1) as f64 } else { 0.0 };
+        let at = Tensor::arange(count, dtype);
+        // From the nearer end, so that both ends are exact.
+        let forward = &at * step + start;
+        let backward = end - ((count.max(1) - 1) as f64 - &at) * step;
+        Tensor::where_(
+            &at.lt((count / 2) as f64),
+            &forward,
+            if count > 1 { &backward } else { &forward },
+        )
+    }
+
+    /// `base` raised to `count` exponents at equal distances from `start` to `end`, both included.
+    ///
+    /// # Errors
+    /// If the dtype is not a float.
+    #[track_caller]
+    pub fn logspace(start: f64, end: f64, count: usize, base: f64, dtype: DType) -> Tensor {
+        let exponents = Tensor::linspace(start, end, count, dtype);
+        if exponents.error().is_some() {
+            return exponents;
+        }
+        exponents.number(Scalar::F64(base), dtype).pow(exponents)
+    }
+
     /// 0, 1, …, n − 1.
     #[track_caller]
     pub fn arange(n: usize, dtype: DType) -> Tensor {
