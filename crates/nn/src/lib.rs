@@ -52,6 +52,7 @@ extern crate self as gradus_nn;
 mod activation;
 mod dropout;
 mod flatten;
+pub mod functional;
 pub mod init;
 mod linear;
 mod loss;
@@ -65,6 +66,10 @@ pub use flatten::Flatten;
 pub use gradus_macros::Module;
 pub use gradus_tensor::{Parameter, Variable};
 pub use linear::Linear;
-pub use loss::{CrossEntropyLoss, Reduction};
+pub use loss::{
+    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, HingeEmbeddingLoss,
+    HuberLoss, KLDivLoss, L1Loss, MSELoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss, Reduction,
+    SmoothL1Loss, TripletMarginLoss,
+};
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
 pub use sequential::Sequential;

@@ -29,7 +29,7 @@ pub use engine::{PlanStats, clear_plans, evaluate, explain_last, plan_stats};
 pub use error::{Error, ErrorKind, Result};
 pub use gradus_cpu::pool::{num_threads, set_num_threads};
 pub use gradus_ir::{DType, Element, Scalar, Shape, bf16, f16, philox};
-pub use ops::{AxisRange, Dims, IntoOperand, Operator};
+pub use ops::{AttentionOptions, AxisRange, Dims, IntoOperand, Operator};
 pub use random::{RngState, manual_seed, rng_state, set_rng_state};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;

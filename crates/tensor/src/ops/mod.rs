@@ -1,14 +1,18 @@
 //! What can be done with tensors, by family. Names and meaning are PyTorch's.
 
+mod activation;
 mod arithmetic;
+mod attention;
 mod create;
 mod index;
 mod linear;
 mod loss;
+mod normalization;
 mod reduce;
 mod shape;
 
 pub use arithmetic::{IntoOperand, Operator};
+pub use attention::AttentionOptions;
 pub use index::AxisRange;
 pub use shape::Dims;
 
