@@ -50,19 +50,33 @@
 extern crate self as gradus_nn;
 
 mod activation;
+mod attention;
+mod batch_norm;
+mod container;
 mod dropout;
+mod embedding;
 mod flatten;
 pub mod functional;
 pub mod init;
 mod linear;
 mod loss;
 mod module;
+mod norm;
 pub mod optim;
 mod sequential;
+mod transformer;
 
-pub use activation::ReLU;
-pub use dropout::Dropout;
-pub use flatten::Flatten;
+pub use activation::{
+    CELU, ELU, GELU, GLU, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid,
+    LogSoftmax, Mish, PReLU, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus,
+    Softshrink, Softsign, Tanh, Tanhshrink, Threshold,
+};
+pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d};
+pub use container::{Identity, Residual};
+pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d};
+pub use embedding::Embedding;
+pub use flatten::{Flatten, Unflatten};
 pub use gradus_macros::Module;
 pub use gradus_tensor::{Parameter, Variable};
 pub use linear::Linear;
@@ -72,4 +86,8 @@ pub use loss::{
     SmoothL1Loss, TripletMarginLoss,
 };
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
+pub use norm::{GroupNorm, LayerNorm, RMSNorm};
 pub use sequential::Sequential;
+pub use transformer::{
+    TransformerEncoder, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+};

@@ -108,10 +108,10 @@ fn checked_unit(x: &Tensor, what: &'static str) -> Tensor {
     x.clone()
 }
 
-/// `max(x, 0)`, whose gradient passes at 0, as that of PyTorch's `clamp_min`.
+/// `max(x, 0)`, whose gradient at 0 is 0, as that of PyTorch's `clamp_min`; NaN stays NaN.
 #[track_caller]
 fn hinge(x: &Tensor) -> Tensor {
-    Tensor::where_(&x.lt(0.0), 0.0, x)
+    Tensor::where_(&x.le(0.0), 0.0, x)
 }
 
 /// The builder method and the field that every loss has.

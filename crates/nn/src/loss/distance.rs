@@ -166,11 +166,11 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: Reduction, delta: 
 }
 
 /// `½d²` where `|d| < end`, and `|d| − ½end` elsewhere; each 0 where the other counts, so that no
-/// square overflows.
+/// square overflows. NaN counts as near, where its gradient is NaN too.
 #[track_caller]
 fn parts(difference: &Tensor, end: f64) -> (Tensor, Tensor) {
-    let size = difference.abs();
-    let small = size.lt(end);
-    let near = Tensor::where_(&small, &size, 0.0);
-    (near.square() * 0.5, Tensor::where_(&small, 0.0, size - 0.5 * end))
+    let far = difference.abs().ge(end);
+    let near = Tensor::where_(&far, 0.0, difference);
+    let line = Tensor::where_(&far, difference.abs() - 0.5 * end, 0.0);
+    (near.square() * 0.5, line)
 }

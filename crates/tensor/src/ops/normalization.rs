@@ -207,10 +207,10 @@ impl Tensor {
         Tensor::where_(&zero, 0.0, root)
     }
 
-    /// Bounded below by a number; the gradient passes at the bound.
+    /// Bounded below by a number; the gradient at the bound is 0.
     #[track_caller]
     fn at_least(&self, bound: f64) -> Tensor {
-        Tensor::where_(&self.lt(bound), bound, self)
+        Tensor::where_(&self.le(bound), bound, self)
     }
 
     /// The deviations from the mean over axes, and the biased variance.
