@@ -50,25 +50,48 @@
 extern crate self as gradus_nn;
 
 mod activation;
+mod attention;
+mod batch_norm;
+mod container;
 mod conv;
 mod dropout;
+mod embedding;
 mod flatten;
+pub mod functional;
 pub mod init;
 mod linear;
 mod loss;
 mod module;
+mod norm;
 pub mod optim;
 mod pool;
 mod sequential;
+mod transformer;
 
-pub use activation::ReLU;
+pub use activation::{
+    CELU, ELU, GELU, GLU, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid,
+    LogSoftmax, Mish, PReLU, ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmin, Softplus,
+    Softshrink, Softsign, Tanh, Tanhshrink, Threshold,
+};
+pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d};
+pub use container::{Identity, Residual};
 pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
-pub use dropout::Dropout;
-pub use flatten::Flatten;
+pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d};
+pub use embedding::Embedding;
+pub use flatten::{Flatten, Unflatten};
 pub use gradus_macros::Module;
 pub use gradus_tensor::{ConvOptions, Padding, Pair, Parameter, PoolOptions, Variable};
 pub use linear::Linear;
-pub use loss::{CrossEntropyLoss, Reduction};
+pub use loss::{
+    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, HingeEmbeddingLoss,
+    HuberLoss, KLDivLoss, L1Loss, MSELoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss, Reduction,
+    SmoothL1Loss, TripletMarginLoss,
+};
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
+pub use norm::{GroupNorm, LayerNorm, RMSNorm};
 pub use pool::{AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
 pub use sequential::Sequential;
+pub use transformer::{
+    TransformerEncoder, TransformerEncoderLayer, TransformerEncoderLayerOptions,
+};

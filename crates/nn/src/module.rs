@@ -10,7 +10,7 @@ mod state_dict;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gradus_tensor::{Device, Parameter, Result, Tensor, Variable};
+use gradus_tensor::{DType, Device, Parameter, Result, Tensor, Variable};
 
 pub use state_dict::StateDict;
 pub(crate) use state_dict::assign;
@@ -221,6 +221,40 @@ pub trait Module {
             }
         });
         moved
+    }
+
+    /// Converts parameters, gradients and buffers that are floats to another float dtype: PyTorch's
+    /// `double()` and `half()`. Optimizers made before keep their state as it is: convert first.
+    ///
+    /// # Errors
+    /// If the dtype is no float, or a pending value cannot be computed.
+    ///
+    /// ```
+    /// use gradus_nn::{BatchNorm1d, Module};
+    /// use gradus_tensor::DType;
+    /// let layer = BatchNorm1d::new(3);
+    /// layer.to_dtype(DType::F64)?;
+    /// assert_eq!(layer.state_dict()["running_mean"].dtype(), DType::F64);
+    /// assert_eq!(layer.state_dict()["num_batches_tracked"].dtype(), DType::I64);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    fn to_dtype(&self, dtype: DType) -> Result<()> {
+        let mut converted = Ok(());
+        each(self, &mut |_, part| {
+            if converted.is_ok() {
+                converted = match part {
+                    Part::Parameter(parameter) => {
+                        if let Some(grad) = parameter.grad() {
+                            parameter.set_grad(grad.detach().cast(dtype));
+                        }
+                        parameter.variable().cast(dtype)
+                    }
+                    Part::Buffer(buffer) if buffer.get().dtype().is_float() => buffer.cast(dtype),
+                    Part::Buffer(_) | Part::Mode(_) => Ok(()),
+                };
+            }
+        });
+        converted
     }
 }
 

@@ -57,6 +57,12 @@ impl Error {
         }))
     }
 
+    /// An error at the line of the caller's code: what a layer refuses.
+    #[track_caller]
+    pub fn here(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::located(kind, message, Location::caller())
+    }
+
     /// An error at a line of the caller's code.
     pub(crate) fn located(
         kind: ErrorKind,

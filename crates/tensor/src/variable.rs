@@ -130,10 +130,34 @@ impl Variable {
         if let Some(error) = moved.error() {
             return Err(error);
         }
+        self.replace(moved);
+        Ok(())
+    }
+
+    /// Converts the value to another dtype of its class: floats to floats, integers to integers.
+    ///
+    /// # Errors
+    /// If the value cannot be computed, or the dtype is of another class.
+    pub fn cast(&self, dtype: DType) -> Result<()> {
+        let value = self.get().detach();
+        if value.dtype() == dtype {
+            return value.eval();
+        }
+        if value.dtype().is_float() != dtype.is_float() {
+            let message = format!("cast: {} holds {}, not {dtype}", self.name(), value.dtype());
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let cast = record::no_grad(|| value.cast(dtype));
+        cast.eval()?;
+        self.replace(cast);
+        Ok(())
+    }
+
+    /// Puts an evaluated value of any type and device into the cell.
+    fn replace(&self, moved: Tensor) {
         let mut contents = self.0.lock();
         contents.pending = None;
         contents.committed = as_leaf(&moved, self.0.grad.as_ref()).unwrap_or(moved);
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! float32 too.
 
 use gradus_tensor::{
-    ConvOptions, DType, Device, Interpolation, Padding, Pair, PoolOptions, Tensor,
+    AttentionOptions, ConvOptions, DType, Device, Interpolation, Padding, Pair, PoolOptions, Tensor,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -162,8 +162,14 @@ fn apply(case: &Case, x: &[Tensor]) -> Tensor {
             x[0].interpolate(&sizes("size"), mode)
         }
         "scaled_dot_product_attention" => {
-            let scale = a.get("scale").and_then(Value::as_f64);
-            x[0].scaled_dot_product_attention(&x[1], &x[2], x.get(3), flag("is_causal"), scale)
+            let mut options = AttentionOptions::default().causal(flag("is_causal"));
+            if let Some(scale) = a.get("scale").and_then(Value::as_f64) {
+                options = options.scale(scale);
+            }
+            if let Some(mask) = x.get(3) {
+                options = options.mask(mask);
+            }
+            Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], options)
         }
         op => panic!("{}: {op} is not known here", case.id),
     }

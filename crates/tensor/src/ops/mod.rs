@@ -1,5 +1,6 @@
 //! What can be done with tensors, by family. Names and meaning are PyTorch's.
 
+mod activation;
 mod arithmetic;
 mod attention;
 mod conv;
@@ -14,6 +15,7 @@ mod logic;
 mod loss;
 mod matrix;
 mod norm;
+mod normalization;
 mod pool;
 mod powers;
 mod rearrange;
@@ -27,6 +29,7 @@ mod statistics;
 mod trigonometry;
 
 pub use arithmetic::{IntoOperand, Operator};
+pub use attention::AttentionOptions;
 pub use conv::{ConvOptions, Padding, Pair};
 pub use index::AxisRange;
 pub use interpolate::Interpolation;
