@@ -30,6 +30,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use gradus_cpu::pool::{num_threads, set_num_threads};
 pub use gradus_ir::{DType, Element, Scalar, Shape, bf16, f16, philox};
 pub use ops::{AxisRange, Dims, IntoOperand, Operator};
+pub use plans::PlanCost;
 pub use random::{RngState, manual_seed, rng_state, set_rng_state};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;
