@@ -55,7 +55,8 @@ impl Manual {
             None => "gradus".to_owned(),
         };
         let mut page = Vec::new();
-        Man::new(command).title(title).render(&mut page).map_err(|error| {
+        let source = concat!("gradus ", env!("CARGO_PKG_VERSION"));
+        Man::new(command).title(title).source(source).render(&mut page).map_err(|error| {
             Error::new(ErrorKind::Io, format!("cannot make the manual page: {error}"))
         })?;
         print(String::from_utf8_lossy(&page).trim_end())

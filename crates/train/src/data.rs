@@ -178,12 +178,12 @@ impl DataSpec {
     }
 }
 
-/// `10 classes`, `a number: price`.
+/// `10 classes`, `to predict price`.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Task::Classification { classes } => write!(f, "{} classes", classes.len()),
-            Task::Regression { target } => write!(f, "a number: {target}"),
+            Task::Regression { target } => write!(f, "to predict {target}"),
             Task::Language { vocabulary } => {
                 write!(f, "{} different characters", vocabulary.chars().count())
             }

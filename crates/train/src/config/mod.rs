@@ -163,7 +163,12 @@ impl Config {
     /// If it cannot be read, or as [`parse`](Config::parse).
     pub fn read(path: &Path) -> Result<Config> {
         let text = fs::read_to_string(path).map_err(|error| {
-            Error::new(ErrorKind::Io, format!("cannot read {}: {error}", path.display()))
+            let file = path.display();
+            let message = match path.is_dir() {
+                true => format!("{file} is a folder; give the configuration file in it"),
+                false => format!("cannot read the configuration {file}: {error}; check the path"),
+            };
+            Error::new(ErrorKind::Io, message)
         })?;
         Config::parse(&text, &path.display().to_string())
     }
@@ -270,7 +275,7 @@ impl Config {
         let mut model = Sequential::new();
         let mut x = spec.dummy(DUMMY_BATCH);
         let last = self.layers.len().saturating_sub(1);
-        let mut before = "the data".to_owned();
+        let mut before = "the data, which are".to_owned();
         for (at, choice) in self.layers.iter_mut().enumerate() {
             let shape = x.shape()[1..].into();
             let outputs = if at == last { spec.task.outputs() } else { None };
@@ -281,7 +286,10 @@ impl Config {
             let input = batch_of(&x.shape()[1..]);
             let misfit = |why: &str| {
                 let place = choice.place();
-                place.error(format_args!("{name} cannot follow {before} {input}: {why}"))
+                place.error(format_args!(
+                    "{name} cannot follow {before} {input}: {why}; change one of the two, or leave \
+                     out keys that the layer before decides"
+                ))
             };
             let shape = match output.try_shape() {
                 Ok(shape) if shape.first() == Some(&DUMMY_BATCH) => shape,
@@ -295,7 +303,7 @@ impl Config {
                     return Err(misfit(error.message()));
                 }
             };
-            before = format!("layer {at}, {},", choice.name());
+            before = format!("layer {at}, {}, whose output is", choice.name());
             debug_assert!(shape.rank() >= 1);
             model = model.add(layer);
             x = output;
@@ -303,7 +311,8 @@ impl Config {
         let (output, wanted) = (&x.shape()[1..], spec.output());
         if output != &wanted[..] {
             let message = format!(
-                "the model's output is {}, but the data ask for {} ({})",
+                "the model's output is {}, but the data ask for {} ({}); change the last layers (a \
+                 Linear at the end without `out_features` takes them from the data)",
                 batch_of(output),
                 batch_of(&wanted),
                 spec.task
@@ -337,7 +346,10 @@ impl Config {
             let name = choice.name();
             let task = &spec.task;
             let why = error.message();
-            return Err(place.error(format_args!("{name} does not suit the data ({task}): {why}")));
+            return Err(place.error(format_args!(
+                "{name} does not suit the data ({task}): {why}; leave [loss] out for {}",
+                task.default_loss()
+            )));
         }
         Ok(loss)
     }

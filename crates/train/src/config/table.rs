@@ -258,7 +258,11 @@ impl Choice {
     pub(super) fn build<I, O>(&mut self, table: &[Row<I, O>], input: I) -> Result<O> {
         let place = self.keys.place.clone();
         let row = find(table, self.name, "", &place)?;
-        (row.build)(&mut self.keys, input).map_err(|error| match error.kind() {
+        let built = (row.build)(&mut self.keys, input);
+        // In the order of the table, wherever they come from.
+        let position = |key: &str| row.keys.iter().position(|known| *known == key);
+        self.keys.given.sort_by_key(|(key, ..)| position(key));
+        built.map_err(|error| match error.kind() {
             ErrorKind::Usage if !error.message().starts_with(&place.to_string()) => {
                 place.error(format_args!("{}: {}", self.name, error.message()))
             }
