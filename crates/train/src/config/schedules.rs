@@ -37,3 +37,22 @@ table! {
         Ok(Box::new(move |elapsed| lr * gamma.powi((elapsed.epochs / step_size.get()) as i32)))
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    /// The rates that PyTorch's StepLR(optimizer, step_size=2, gamma=0.5) gives from 0.8 on.
+    #[test]
+    fn steps_are_those_of_pytorch() {
+        let text = crate::config::DEFAULT.replace("lr = 0.003", "lr = 0.8")
+            + "[schedule]\ntype = \"StepLR\"\nstep_size = 2\ngamma = 0.5\n";
+        let mut config = Config::parse(&text, "test").unwrap();
+        let model = gradus_nn::Linear::new(2, 1);
+        let optimizer = config.optimizer(&model).unwrap();
+        let schedule = config.schedule(&*optimizer, 10).unwrap().unwrap();
+        let rate = |epochs| schedule(Elapsed { epochs, steps: 10 * epochs });
+        assert_eq!([0, 1, 2, 3, 4].map(rate), [0.8, 0.8, 0.4, 0.4, 0.2]);
+    }
+}

@@ -328,3 +328,53 @@ impl fmt::Display for Place {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::config::{DATASETS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES};
+
+    fn rows<I, O>(table: &[Row<I, O>]) -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+        table.iter().map(|row| (row.name, row.about, row.keys.to_vec())).collect()
+    }
+
+    #[test]
+    fn rows_are_told_apart_and_explained() {
+        let tables =
+            [rows(DATASETS), rows(LAYERS), rows(LOSSES), rows(OPTIMIZERS), rows(SCHEDULES)];
+        for table in tables {
+            assert!(!table.is_empty());
+            let names: HashSet<&str> = table.iter().map(|(name, ..)| *name).collect();
+            assert_eq!(names.len(), table.len(), "{names:?}");
+            for (name, about, keys) in table {
+                assert!(about.len() > 5 && !about.starts_with(' '), "{name}: {about:?}");
+                assert!(!keys.contains(&TYPE), "{name}: `{TYPE}` chooses the row");
+                let distinct: HashSet<&str> = keys.iter().copied().collect();
+                assert_eq!(distinct.len(), keys.len(), "{name}: {keys:?}");
+            }
+        }
+        // `--lr` sets it.
+        assert!(OPTIMIZERS.iter().all(|row| row.keys.contains(&"lr")));
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let hint = |name: &str| {
+            let known = ["Linear", "Conv2d", "ConvTranspose2d", "ReLU"];
+            known_among(&known, name, "layer", &Place::new("x")).unwrap_err().message().to_owned()
+        };
+        for (misspelt, meant) in [
+            ("Conv2D", "Conv2d"),
+            ("conv", "Conv2d"),
+            ("relu", "ReLU"),
+            ("Liner", "Linear"),
+            ("ConvTransposed2d", "ConvTranspose2d"),
+        ] {
+            let expected = format!("x: `{misspelt}` is no layer; did you mean `{meant}`?");
+            assert!(hint(misspelt).starts_with(&expected), "{}", hint(misspelt));
+        }
+        assert!(!hint("Quux").contains("did you mean"), "{}", hint("Quux"));
+    }
+}

@@ -226,3 +226,51 @@ impl fmt::Display for Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::{Node, parse};
+
+    /// What is written is read again as the same value.
+    #[test]
+    fn values_survive_a_file() {
+        let values = [
+            Value::Bool(true),
+            Value::Integer(u64::MAX.into()),
+            Value::Integer(-3),
+            Value::Float(0.1),
+            Value::Float(3.0),
+            Value::Float(1e-8),
+            Value::Float(1e300),
+            Value::Text("C:\\data \"quoted\"\n\u{1}·".to_owned()),
+            Value::List(vec![Value::Float(0.5), Value::Integer(2)]),
+            Value::List(Vec::new()),
+        ];
+        for value in values {
+            let entries = parse(&format!("key = {value}"), "file").unwrap();
+            assert_eq!(entries[0].node.value(), Some(value));
+        }
+        let entries = parse("key = [1, {a = 1}]", "file").unwrap();
+        assert!(matches!(entries[0].node, Node::List(_)) && entries[0].node.value().is_none());
+    }
+
+    #[test]
+    fn settings_are_what_they_must_be() {
+        let float = Value::Float(0.5);
+        assert_eq!(f64::read(&Value::Integer(2)), Some(2.0));
+        assert_eq!(f64::read(&Value::Float(f64::NAN)), None);
+        assert_eq!(usize::read(&Value::Integer(-1)), None);
+        assert_eq!(usize::read(&float), None);
+        assert_eq!(Probability::read(&float), Some(Probability(0.5)));
+        assert_eq!(Probability::read(&Value::Integer(2)), None);
+        assert_eq!(Positive::read(&Value::Integer(0)), None);
+        assert_eq!(<[usize; 2]>::read(&Value::Integer(3)), Some([3, 3]));
+        let pair = Value::List(vec![Value::Integer(3), Value::Integer(5)]);
+        assert_eq!(<[usize; 2]>::read(&pair), Some([3, 5]));
+        assert_eq!([3, 5].write(), Some(pair));
+        assert_eq!([3usize, 3].write(), Some(Value::Integer(3)));
+        assert_eq!(Option::<f64>::read(&float), Some(Some(0.5)));
+        assert_eq!(None::<f64>.write(), None);
+    }
+}

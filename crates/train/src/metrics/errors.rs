@@ -78,3 +78,29 @@ impl Errors {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_add_up() {
+        let column = |values: &[f32]| Tensor::from_slice(values, [values.len(), 1]);
+        let mut errors = Errors::new(Device::Reference);
+        for (predicted, target) in [(&[1.0f32, 4.0][..], &[2.0f32, 4.0][..]), (&[5.0], &[9.0])] {
+            let to = |values: &[f32]| column(values).to(Device::Reference);
+            errors.update(&to(predicted), &to(target));
+        }
+        assert_eq!(errors.mean_absolute_error().unwrap(), 5.0 / 3.0);
+        // 1 + 16 of (2 − 5)² + (4 − 5)² + (9 − 5)².
+        assert_eq!(errors.r2().unwrap(), Some(1.0 - 17.0 / 26.0));
+    }
+
+    #[test]
+    fn targets_that_do_not_vary_have_no_r2() {
+        let mut errors = Errors::new(Device::Cpu);
+        let column = |x: f32| Tensor::from_slice(&[x; 3], [3, 1]);
+        errors.update(&column(1.0), &column(2.0));
+        assert_eq!(errors.r2().unwrap(), None);
+    }
+}
