@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use gradus::data::{LabelledImages, Split};
+use gradus::data::Split;
 use gradus::nn::{Module, Sequential};
-use gradus::train::{RunFolder, evaluate, predict};
+use gradus::train::config::Value;
+use gradus::train::{Data, RunFolder, evaluate, predict};
 use gradus::{Device, Result, io};
 
 use crate::options::{self, Resources};
 use crate::print;
 
-/// Evaluate the model of a run again, on the same test images
+/// Evaluate the model of a run again, on the same test data
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus eval runs/digits-1
@@ -20,8 +21,8 @@ pub struct Eval {
     /// The folder of the run
     run: PathBuf,
 
-    /// The folder that holds the dataset's files [default: where the run found them]
-    #[arg(long, value_name = "DIR")]
+    /// The folder (or file) that holds the dataset [default: where the run found it]
+    #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
 
     /// Where to compute: cpu or reference [default: where the run did]
@@ -31,7 +32,7 @@ pub struct Eval {
     #[command(flatten)]
     resources: Resources,
 
-    /// Write a safetensors file with the test images, `inputs`, and the model's `logits` for them
+    /// Write a safetensors file with the test data, `inputs`, and the model's `logits` for them
     #[arg(long, value_name = "FILE")]
     logits: Option<PathBuf>,
 }
@@ -41,27 +42,31 @@ impl Eval {
         let workers = self.resources.apply();
         let folder = RunFolder::open(&self.run)?;
         let mut config = folder.config()?;
-        config.data_dir = self.data_dir.or(config.data_dir);
+        if let Some(path) = self.data_dir {
+            let path = Value::Text(path.to_string_lossy().into_owned());
+            config.set_data_key("path", path, "--data-dir")?;
+        }
         config.device = self.device.unwrap_or(config.device);
 
-        let images = config.open(Split::Test)?;
-        let model = folder.load_network(&config.widths(&images))?;
+        let data = config.open(Split::Test)?;
+        let model = folder.load_model(&mut config, data.spec())?;
         model.to(config.device)?;
         if let Some(file) = &self.logits {
-            write_logits(file, &model, images.clone(), workers, config.device)?;
+            write_logits(file, &model, &data, workers, config.device)?;
         }
-        print(evaluate(&model, images, workers, config.device)?)
+        let criterion = config.criterion(data.spec())?;
+        print(evaluate(&model, &*criterion, &data, workers, config.device)?)
     }
 }
 
 fn write_logits(
     file: &Path,
     model: &Sequential,
-    images: LabelledImages,
+    data: &Data,
     workers: usize,
     device: Device,
 ) -> Result<()> {
-    let (inputs, logits) = predict(model, images, workers, device)?;
+    let (inputs, logits) = predict(model, data, workers, device)?;
     let tensors = [("inputs".to_owned(), inputs), ("logits".to_owned(), logits)];
     io::save_safetensors(file, &tensors, &[])
 }

@@ -1,19 +1,22 @@
-//! The `gradus` command: trains networks and evaluates them.
+//! The `gradus` command: trains networks, evaluates and applies them.
 //!
 //! Exit codes: 0 if all went well, 1 if a run failed, 2 if what was asked for makes no sense.
 #![forbid(unsafe_code)]
 
 mod eval;
+mod manual;
 mod options;
+mod predict;
+mod summary;
 mod train;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use gradus::{ErrorKind, Result};
 
-/// Trains neural networks and evaluates them.
+/// Trains neural networks, evaluates and applies them.
 #[derive(Parser)]
 #[command(name = "gradus", version, arg_required_else_help = true)]
 struct Cli {
@@ -25,12 +28,20 @@ struct Cli {
 enum Command {
     Train(train::Train),
     Eval(eval::Eval),
+    Predict(predict::Predict),
+    Summary(summary::Summary),
+    Completions(manual::Completions),
+    Man(manual::Manual),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Predict(predict) => predict.run(),
+        Command::Summary(summary) => summary.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(manual) => manual.run(Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

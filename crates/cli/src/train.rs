@@ -1,57 +1,59 @@
 //! `gradus train`.
 
-use std::path::{self, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use gradus::data::datasets::{self, DATASETS};
+use gradus::train::config::{DATASETS, Value};
 use gradus::train::{Config, Progress};
 use gradus::{Device, Error, ErrorKind, Result};
 
 use crate::options::{self, Resources};
 use crate::print;
 
-/// Train a network on images, save it and evaluate it
+/// Train a network, save it and evaluate it
 ///
-/// Without options: a small network on the built-in digits, in seconds. The model, the options and
-/// the metrics are saved in a new folder. The same options give the same model, to the bit.
+/// Without a configuration: a small network on the built-in digits, in seconds. The model, the
+/// resolved configuration and the metrics are saved in a new folder. The same configuration gives
+/// the same model, to the bit.
 #[derive(Args)]
 #[command(after_help = "Examples:
   gradus train
   gradus train --epochs 40 --lr 1e-3 --seed 7
+  gradus train configs/mnist_mlp.toml --data-dir ~/mnist
   gradus train --data mnist --data-dir ~/mnist --batch-size 64 --epochs 3 --out runs/mnist
   gradus eval \"$(gradus train --quiet)\"")]
 pub struct Train {
-    /// The dataset
-    #[arg(long, value_name = "NAME", default_value = "digits", value_parser = dataset_names())]
-    data: String,
+    /// The configuration: data, model, optimizer and so on. Options say otherwise
+    config: Option<PathBuf>,
 
-    /// The folder that holds the dataset's files, unless it is built in
-    #[arg(long, value_name = "DIR")]
+    /// The dataset [default: digits]
+    #[arg(long, value_name = "NAME", value_parser = dataset_names())]
+    data: Option<String>,
+
+    /// The folder (or file) that holds the dataset, unless it is built in
+    #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
 
-    /// How often to visit each image
-    #[arg(long, value_name = "N", default_value_t = Config::default().epochs)]
-    #[arg(value_parser = options::count)]
-    epochs: usize,
+    /// How often to visit each sample [default: 30]
+    #[arg(long, value_name = "N", value_parser = options::count)]
+    epochs: Option<usize>,
 
-    /// Images per step
-    #[arg(long, value_name = "N", default_value_t = Config::default().batch_size)]
-    #[arg(value_parser = options::count)]
-    batch_size: usize,
+    /// Samples per step [default: 32]
+    #[arg(long, value_name = "N", value_parser = options::count)]
+    batch_size: Option<usize>,
 
-    /// The learning rate (of Adam)
-    #[arg(long, value_name = "RATE", default_value_t = Config::default().lr)]
-    #[arg(value_parser = options::rate, allow_hyphen_values = true)]
-    lr: f64,
+    /// The learning rate [default: 0.003]
+    #[arg(long, value_name = "RATE", value_parser = options::rate, allow_hyphen_values = true)]
+    lr: Option<f64>,
 
-    /// Decides the initial weights and the order of the images
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Decides the initial weights and the order of the samples [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 
-    /// Where to compute: cpu or reference
-    #[arg(long, value_name = "NAME", default_value_t = Device::Cpu, value_parser = options::device)]
-    device: Device,
+    /// Where to compute: cpu or reference [default: cpu]
+    #[arg(long, value_name = "NAME", value_parser = options::device)]
+    device: Option<Device>,
 
     #[command(flatten)]
     resources: Resources,
@@ -68,12 +70,12 @@ pub struct Train {
 impl Train {
     pub fn run(self) -> Result<()> {
         let workers = self.resources.apply();
-        let (out, quiet) = (self.out.clone(), self.quiet);
         let config = self.config()?;
-        let progress = Progress::new(quiet);
-        let (folder, test) = gradus::train::train(&config, workers, out.as_deref(), &progress)?;
+        let progress = Progress::new(self.quiet);
+        let (folder, test) =
+            gradus::train::train(&config, workers, self.out.as_deref(), &progress)?;
         let folder = folder.path().display();
-        if quiet {
+        if self.quiet {
             return print(folder);
         }
         print(format_args!(
@@ -81,33 +83,41 @@ impl Train {
         ))
     }
 
-    fn config(self) -> Result<Config> {
-        if datasets::named(&self.data)?.needs_folder() && self.data_dir.is_none() {
-            let message = format!(
-                "{} is not built in: give --data-dir, the folder with its files",
-                self.data
-            );
-            return Err(Error::new(ErrorKind::Usage, message));
+    /// The configuration file, or the default, and what the options say otherwise.
+    fn config(&self) -> Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if let Some(name) = &self.data
+            && name != config.data.name()
+        {
+            config.set_data(name, "--data")?;
         }
-        // Absolute, so that the run can be evaluated from anywhere.
-        let data_dir = self.data_dir.map(|dir| path::absolute(&dir).unwrap_or(dir));
-        Ok(Config {
-            dataset: self.data,
-            data_dir,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            lr: self.lr,
-            seed: self.seed,
-            device: self.device,
-            ..Config::default()
-        })
+        if let Some(path) = &self.data_dir {
+            if !config.needs_path() {
+                let message = format!("{} is built in; leave out --data-dir", config.data.name());
+                return Err(Error::new(ErrorKind::Usage, message));
+            }
+            let path = Value::Text(path.to_string_lossy().into_owned());
+            config.set_data_key("path", path, "--data-dir")?;
+        }
+        if let Some(lr) = self.lr {
+            config.set_optimizer_key("lr", Value::Float(lr), "--lr")?;
+        }
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.device = self.device.unwrap_or(config.device);
+        config.check()?;
+        Ok(config)
     }
 }
 
 fn dataset_names() -> PossibleValuesParser {
     DATASETS
         .iter()
-        .map(|info| PossibleValue::new(info.name).help(info.about))
+        .map(|row| PossibleValue::new(row.name).help(row.about))
         .collect::<Vec<_>>()
         .into()
 }

@@ -82,21 +82,28 @@ impl<T: Element> fmt::Debug for Array<T> {
 ///
 /// In a batch, images become a float32 tensor `[batch, channels, height, width]` scaled to 0–1, as
 /// torchvision's `ToTensor` does: each byte is divided by the [full scale](Image::full_scale), 255.
+/// With a [normalisation](Normalization), `Normalize` follows.
 #[derive(Clone, Debug)]
 pub struct Image {
     pixels: Array<u8>,
     full_scale: u8,
+    normalization: Option<Arc<Normalization>>,
 }
 
 impl Image {
     /// An image whose full scale is 255.
     pub fn new(pixels: Array<u8>) -> Image {
-        Image { pixels, full_scale: 255 }
+        Image { pixels, full_scale: 255, normalization: None }
     }
 
     /// The same image, with the byte that becomes 1.0 (0 counts as 1).
     pub fn with_full_scale(self, full_scale: u8) -> Image {
         Image { full_scale: full_scale.max(1), ..self }
+    }
+
+    /// The same image, normalised when it is put into a batch, or not.
+    pub fn with_normalization(self, normalization: Option<Arc<Normalization>>) -> Image {
+        Image { normalization, ..self }
     }
 
     /// The bytes.
@@ -107,6 +114,56 @@ impl Image {
     /// The byte that becomes 1.0.
     pub fn full_scale(&self) -> u8 {
         self.full_scale
+    }
+
+    /// What is done to the values between 0 and 1.
+    pub fn normalization(&self) -> Option<&Normalization> {
+        self.normalization.as_deref()
+    }
+}
+
+/// `(x − mean) / std` for each channel of an image whose values lie between 0 and 1: torchvision's
+/// `Normalize`.
+///
+/// ```
+/// use gradus_data::Normalization;
+///
+/// let mnist = Normalization::new(&[0.1307], &[0.3081])?;
+/// assert_eq!(mnist.mean(), [0.1307]);
+/// assert!(Normalization::new(&[0.5, 0.5], &[0.5]).is_err());
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalization {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Normalization {
+    /// A mean and a standard deviation for each channel.
+    ///
+    /// # Errors
+    /// If there are not as many of both, or they are not finite, or a deviation is not positive.
+    pub fn new(mean: &[f32], std: &[f32]) -> Result<Normalization> {
+        let sound = mean.iter().all(|m| m.is_finite()) && std.iter().all(|&s| s > 0.0);
+        if mean.len() == std.len() && sound && std.iter().all(|s| s.is_finite()) {
+            return Ok(Normalization { mean: mean.to_vec(), std: std.to_vec() });
+        }
+        let message = format!(
+            "mean {mean:?} and std {std:?}: give both, one finite number for each channel, and \
+             deviations above 0"
+        );
+        Err(Error::new(ErrorKind::Usage, message))
+    }
+
+    /// The means, one for each channel.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// The standard deviations, one for each channel.
+    pub fn std(&self) -> &[f32] {
+        &self.std
     }
 }
 

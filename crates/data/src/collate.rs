@@ -134,7 +134,26 @@ impl Collate for Image {
             // Divided, not multiplied by the inverse: the bits are those of torchvision's
             // `ToTensor`.
             let full_scale = f32::from(image.full_scale());
-            batch.extend(image.pixels().data().iter().map(|&byte| f32::from(byte) / full_scale));
+            let scaled = |&byte: &u8| f32::from(byte) / full_scale;
+            let pixels = image.pixels().data();
+            let Some(normalization) = image.normalization() else {
+                batch.extend(pixels.iter().map(scaled));
+                continue;
+            };
+            let (mean, std) = (normalization.mean(), normalization.std());
+            let channels = image.pixels().shape().first().copied().unwrap_or(0);
+            if channels != mean.len() {
+                let message = format!(
+                    "mean and std have {} numbers, but the images have {channels} channels; give \
+                     one for each channel",
+                    mean.len()
+                );
+                return Err(Error::new(ErrorKind::Usage, message));
+            }
+            let planes = pixels.chunks((pixels.len() / channels.max(1)).max(1));
+            for ((plane, mean), std) in planes.zip(mean).zip(std) {
+                batch.extend(plane.iter().map(|byte| (scaled(byte) - mean) / std));
+            }
         }
         Ok(Tensor::from_vec(batch, shape))
     }
@@ -201,6 +220,20 @@ mod tests {
                 bytes.iter().map(|&b| f32::from(b) / f32::from(full_scale)).collect();
             assert_eq!(batch.to_vec::<f32>().unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn channels_are_normalised_each_by_its_own_numbers() {
+        let image = Image::new(Array::new([2, 1, 2], vec![0, 255, 51, 102]).unwrap());
+        let of = |mean: &[f32], std: &[f32]| {
+            let normalization = crate::Normalization::new(mean, std).unwrap();
+            image.clone().with_normalization(Some(normalization.into()))
+        };
+        let batch = Image::collate(vec![of(&[0.5, 0.1], &[0.5, 0.25])], &[0]).unwrap();
+        let wanted = [-1.0, 1.0, (0.2 - 0.1) / 0.25, (0.4 - 0.1) / 0.25];
+        assert_eq!(batch.to_vec::<f32>().unwrap(), wanted);
+        let error = Image::collate(vec![of(&[0.5], &[0.5])], &[0]).unwrap_err();
+        assert!(error.message().contains("1 numbers, but the images have 2 channels"), "{error}");
     }
 
     #[test]

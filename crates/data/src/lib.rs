@@ -55,9 +55,11 @@ pub mod datasets;
 mod idx;
 mod loader;
 mod order;
+mod part;
 
-pub use array::{Array, Image};
+pub use array::{Array, Image, Normalization};
 pub use collate::Collate;
 pub use dataset::{Dataset, Split};
 pub use datasets::LabelledImages;
 pub use loader::{Batch, Batches, DataLoader};
+pub use part::{Part, Parts};

@@ -1,7 +1,7 @@
 //! MNIST's four files: where they are looked for, and that they belong together.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gradus_data::{Dataset, LabelledImages, Split, datasets};
 
@@ -96,19 +96,6 @@ fn files_that_do_not_belong_together_are_refused() {
 
     write("train-labels-idx1-ubyte", images(3));
     assert!(open().contains("are the image and label files exchanged?"));
-}
-
-#[test]
-fn the_table_opens_every_dataset_by_name() {
-    for info in datasets::DATASETS {
-        let found = datasets::named(info.name).unwrap();
-        assert_eq!(found.about, info.about);
-        let without = found.open(None, Split::Train);
-        assert_eq!(without.is_err(), info.needs_folder(), "{}", info.name);
-        assert!(found.open(Some(Path::new("no/such/folder")), Split::Train).is_err());
-    }
-    let text = datasets::named("mnits").unwrap_err().to_string();
-    assert!(text.contains("\"mnits\"; there are digits, mnist, fashion-mnist"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::collect::{Collected, Root};
 use crate::device::{Device, Storage};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::node::{Node, State};
-use crate::plans::{PlanCache, Program};
+use crate::plans::{PlanCache, PlanCost, Program};
 use crate::record::{self, Recorder};
 use crate::variable::{Contents, VariableCell};
 
@@ -128,6 +128,18 @@ pub(crate) fn explain_pending(node: &Arc<Node>) -> Result<String> {
     if !node.is_pending() {
         return Ok("already evaluated: nothing to run".to_owned());
     }
+    Ok(pending_program(node).explain())
+}
+
+/// What the plan that evaluating `node` now would run costs.
+pub(crate) fn cost_pending(node: &Arc<Node>) -> PlanCost {
+    match node.is_pending() {
+        true => pending_program(node).cost(),
+        false => PlanCost::default(),
+    }
+}
+
+fn pending_program(node: &Arc<Node>) -> Arc<Program> {
     let recorder = record::snapshot();
     let variables: Vec<Arc<VariableCell>> =
         recorder.variables.iter().filter_map(std::sync::Weak::upgrade).collect();
@@ -138,7 +150,7 @@ pub(crate) fn explain_pending(node: &Arc<Node>) -> Result<String> {
     drop(recorder);
     let pairs: Vec<_> = variables.iter().filter_map(|v| v.lock().pair()).collect();
     let mut collected = Collected::new(engine.traversals, node.device, mine, &pairs);
-    Ok(engine.plans.find(&mut collected.key, None).program.explain())
+    engine.plans.find(&mut collected.key, None).program
 }
 
 /// A variable with a pending write, locked until it is settled, so that no other thread sees it in between.

@@ -33,6 +33,7 @@ pub use ops::{
     AttentionOptions, AxisRange, ConvOptions, Dims, Interpolation, IntoOperand, Operator, Padding,
     Pair, PoolOptions, Rounding,
 };
+pub use plans::PlanCost;
 pub use random::{RngState, manual_seed, rng_state, set_rng_state};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;

@@ -34,6 +34,18 @@ pub(crate) enum Program {
     Reference(Graph),
 }
 
+/// What one run of a plan costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanCost {
+    /// Floating-point operations: two per multiply–add of a product, one per element and op of a
+    /// fused loop.
+    pub flops: usize,
+    /// Bytes that kernels read and write.
+    pub bytes: usize,
+    /// Bytes of memory for what lives only while the plan runs.
+    pub arena: usize,
+}
+
 #[derive(Default)]
 pub(crate) struct PlanCache {
     plans: FxHashMap<u64, Vec<Entry>>,
@@ -159,6 +171,17 @@ impl Program {
                 let outputs = interpret(graph, &arrays, slots)?;
                 Ok(outputs.into_iter().map(|a| Storage::Reference(Arc::new(a))).collect())
             }
+        }
+    }
+
+    /// What a run costs.
+    pub(crate) fn cost(&self) -> PlanCost {
+        match self {
+            Program::Cpu(executable) => {
+                let plan = executable.plan();
+                PlanCost { flops: plan.flops(), bytes: plan.bytes(), arena: plan.arena }
+            }
+            Program::Reference(_) => PlanCost::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::node::{NewNode, Node, Operand, State};
 use crate::record::{self, no_grad, record};
-use crate::{GradCell, display};
+use crate::{GradCell, PlanCost, display};
 
 /// A multi-dimensional array whose value may not have been computed yet.
 ///
@@ -226,6 +226,22 @@ impl Tensor {
             return Err(error.clone());
         }
         engine::explain_pending(&self.node)
+    }
+
+    /// What the plan that evaluating this tensor would run now costs; nothing if it is evaluated, and on the
+    /// reference device, which has no plans. Computes nothing.
+    ///
+    /// ```
+    /// use gradus_tensor::Tensor;
+    /// let x = Tensor::from_slice(&[1.0f32; 6], [2, 3]);
+    /// assert_eq!(x.matmul(&x.t()).cost()?.flops, 2 * 2 * 3 * 2);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    pub fn cost(&self) -> Result<PlanCost> {
+        if let Some(error) = &self.node.failed {
+            return Err(error.clone());
+        }
+        Ok(engine::cost_pending(&self.node))
     }
 
     /// The same elements on a device; the tensor itself if it is there.

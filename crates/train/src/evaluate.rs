@@ -1,68 +1,110 @@
-//! The evaluation of a classifier on samples that it was not trained on.
+//! The evaluation of a model on samples that it was not trained on.
 
-use gradus_data::{DataLoader, LabelledImages};
-use gradus_nn::{CrossEntropyLoss, Layer};
+use gradus_data::DataLoader;
+use gradus_nn::Layer;
 use gradus_tensor::{Device, Result, Tensor, no_grad};
 
 use crate::Evaluation;
-use crate::metrics::{ConfusionMatrix, Mean};
+use crate::data::{Data, Task};
+use crate::metrics::{Accuracy, Classification, ConfusionMatrix, Errors, Language, Mean};
 
 /// Samples per batch. It is no option, so that repeating an evaluation repeats its bits.
 const BATCH_SIZE: usize = 256;
 
-/// Evaluates a model that makes logits `[n, classes]` of images, in evaluation mode.
+/// Evaluates a model, in evaluation mode, by a loss and by what suits the task.
 ///
 /// # Errors
-/// If an image cannot be had, or the model does not fit the images.
+/// If a sample cannot be had, or the model does not fit the data.
 pub fn evaluate(
     model: &dyn Layer,
-    images: LabelledImages,
+    criterion: &dyn Fn(&Tensor, &Tensor) -> Tensor,
+    data: &Data,
     workers: usize,
     device: Device,
 ) -> Result<Evaluation> {
-    let classes = images.classes().to_vec();
-    let loader = DataLoader::new(images).batch_size(BATCH_SIZE).workers(workers);
-    let criterion = CrossEntropyLoss::default();
+    let loader = DataLoader::new(data.samples().clone()).batch_size(BATCH_SIZE).workers(workers);
+    let task = &data.spec().task;
     let mut average_loss = Mean::new(device);
-    let mut confusion = ConfusionMatrix::new(classes.len(), device);
+    let mut counts = Counts::new(task, device);
     model.eval();
     no_grad(|| {
         for batch in &loader {
-            let (images, labels) = batch?;
-            let (images, labels) = (images.to(device), labels.to(device));
-            let logits = model.forward(&images);
-            average_loss.update(&criterion.forward(&logits, &labels), labels.numel());
-            confusion.update(&logits, &labels);
+            let (inputs, targets) = batch?;
+            let (inputs, targets) = (inputs.to(device), targets.to(device));
+            let (predictions, targets) = task.align(model.forward(&inputs), targets);
+            average_loss.update(&criterion(&predictions, &targets), targets.numel());
+            counts.update(&predictions, &targets);
             // One plan per batch, compiled once; otherwise all batches would become one.
             gradus_tensor::evaluate()?;
         }
-        Ok(Evaluation::new(average_loss.value()?, &confusion.counts()?, &classes))
+        counts.report(average_loss.value()?, task)
     })
 }
 
-/// The images of a dataset `[n, …]`, in order, and the model's logits for them `[n, classes]`.
+/// The inputs of the data `[n, …]`, in order, and the model's outputs for them.
 ///
 /// # Errors
 /// As [`evaluate`].
 pub fn predict(
     model: &dyn Layer,
-    images: LabelledImages,
+    data: &Data,
     workers: usize,
     device: Device,
 ) -> Result<(Tensor, Tensor)> {
-    let loader = DataLoader::new(images).batch_size(BATCH_SIZE).workers(workers);
-    let (mut inputs, mut logits) = (Vec::new(), Vec::new());
+    let loader = DataLoader::new(data.samples().clone()).batch_size(BATCH_SIZE).workers(workers);
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     model.eval();
     no_grad(|| {
         for batch in &loader {
-            let (images, _) = batch?;
-            let images = images.to(device);
-            let predicted = model.forward(&images);
+            let input = batch?.0.to(device);
+            let predicted = model.forward(&input);
             predicted.eval()?;
-            inputs.push(images);
-            logits.push(predicted);
+            inputs.push(input);
+            outputs.push(predicted);
         }
         let all = |parts: &[Tensor]| Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
-        Ok((all(&inputs), all(&logits)))
+        Ok((all(&inputs), all(&outputs)))
     })
+}
+
+/// What is counted for a task.
+enum Counts {
+    Classes(ConfusionMatrix),
+    Numbers(Errors),
+    Characters(Accuracy),
+}
+
+impl Counts {
+    fn new(task: &Task, device: Device) -> Counts {
+        match task {
+            Task::Classification { classes } => {
+                Counts::Classes(ConfusionMatrix::new(classes.len(), device))
+            }
+            Task::Regression { .. } => Counts::Numbers(Errors::new(device)),
+            Task::Language { .. } => Counts::Characters(Accuracy::new(device)),
+        }
+    }
+
+    fn update(&mut self, predictions: &Tensor, targets: &Tensor) {
+        match self {
+            Counts::Classes(confusion) => confusion.update(predictions, targets),
+            Counts::Numbers(errors) => errors.update(predictions, targets),
+            Counts::Characters(accuracy) => accuracy.update(predictions, targets),
+        }
+    }
+
+    fn report(&self, average_loss: f64, task: &Task) -> Result<Evaluation> {
+        Ok(match (self, task) {
+            (Counts::Classes(confusion), Task::Classification { classes }) => {
+                let counts = confusion.counts()?;
+                Evaluation::Classification(Classification::new(average_loss, &counts, classes))
+            }
+            (Counts::Numbers(errors), _) => Evaluation::Regression(errors.report(average_loss)?),
+            (Counts::Characters(accuracy), _) => {
+                let samples = accuracy.samples() as u64;
+                Evaluation::Language(Language::new(average_loss, accuracy.value()?, samples))
+            }
+            (Counts::Classes(_), _) => unreachable!("counted for another task"),
+        })
+    }
 }

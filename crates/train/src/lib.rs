@@ -9,16 +9,20 @@
 //! needed to repeat the evaluation of its model.
 #![forbid(unsafe_code)]
 
-mod config;
+pub mod config;
+mod data;
 mod evaluate;
 pub mod metrics;
 mod progress;
 mod run_folder;
+mod summary;
 mod train;
 
 pub use config::Config;
+pub use data::{Data, DataSpec, Input, Samples, Task};
 pub use evaluate::{evaluate, predict};
 pub use metrics::{EpochMetrics, Evaluation, RunMetrics};
 pub use progress::Progress;
 pub use run_folder::RunFolder;
+pub use summary::{LayerSummary, Summary};
 pub use train::train;

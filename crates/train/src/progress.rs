@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use gradus_data::{Dataset, LabelledImages};
+use gradus_data::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::metrics::thousands;
-use crate::{Config, EpochMetrics};
+use crate::{Config, Data, EpochMetrics};
 
 /// Shows how a run gets on. The bar appears only where the standard error is a terminal, and leaves
 /// nothing behind.
@@ -30,22 +30,14 @@ impl Progress {
     }
 
     /// Says what is about to be trained, on what.
-    pub fn started(
-        &self,
-        config: &Config,
-        train: &LabelledImages,
-        test: &LabelledImages,
-        parameters: usize,
-    ) {
-        let count = |images: &LabelledImages| thousands(images.len() as u64);
+    pub fn started(&self, config: &Config, train: &Data, test: &Data, parameters: usize) {
+        let spec = train.spec();
         self.line(format_args!(
-            "{}: {} images {} to train on, {} to test, {} classes\n{} parameters, {} with {} \
-             threads, seed {}",
-            config.dataset,
-            count(train),
-            train.image_shape(),
-            count(test),
-            train.classes().len(),
+            "{}: {} to train on, {} to test, {}\n{} parameters, {} with {} threads, seed {}",
+            config.data.name(),
+            spec.input.count(train.samples().len()),
+            thousands(test.samples().len() as u64),
+            spec.task,
             thousands(parameters as u64),
             config.device,
             gradus_tensor::num_threads(),

@@ -2,7 +2,8 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `config.json` | the [`Config`]: all that is needed to repeat the run or its evaluation |
+//! | `config.toml` | the [`Config`], resolved: all that is needed to repeat the run or its evaluation |
+//! | `data.json` | the [`DataSpec`]: what the model must know of the data, such as names of classes |
 //! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
 //! | `model.safetensors` | the trained model, under PyTorch's names |
 //!
@@ -18,10 +19,10 @@ use gradus_nn::{Module, Sequential};
 use gradus_tensor::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-use crate::config::network;
-use crate::{Config, RunMetrics};
+use crate::{Config, DataSpec, RunMetrics};
 
-const CONFIG: &str = "config.json";
+const CONFIG: &str = "config.toml";
+const DATA: &str = "data.json";
 const METRICS: &str = "metrics.json";
 const MODEL: &str = "model.safetensors";
 
@@ -96,7 +97,10 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn save_config(&self, config: &Config) -> Result<()> {
-        self.save_json(CONFIG, config)
+        let version = env!("CARGO_PKG_VERSION");
+        let text =
+            format!("# The configuration of this run, resolved by gradus {version}.\n{config}");
+        self.save(CONFIG, &text)
     }
 
     /// Reads what the run was asked for.
@@ -104,15 +108,30 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be read or is not what it should be.
     pub fn config(&self) -> Result<Config> {
-        let path = self.path.join(CONFIG);
+        let config = Config::read(&self.path.join(CONFIG));
+        config
+            .and_then(|config| config.check().map(|()| config))
+            .map_err(|error| self.broken(&error))
+    }
+
+    /// Writes what the model must know of the data.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_data(&self, spec: &DataSpec) -> Result<()> {
+        self.save_json(DATA, spec)
+    }
+
+    /// Reads what the model must know of the data.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not what it should be.
+    pub fn data(&self) -> Result<DataSpec> {
+        let path = self.path.join(DATA);
         let text = fs::read_to_string(&path).map_err(|error| cannot("read", &path, &error))?;
         serde_json::from_str(&text).map_err(|error| {
-            let message = format!(
-                "{}: {error}; it should be as `gradus train` wrote it, version {} or near",
-                path.display(),
-                env!("CARGO_PKG_VERSION")
-            );
-            Error::new(ErrorKind::Format, message)
+            let message = format!("{}: {error}", path.display());
+            self.broken(&Error::new(ErrorKind::Format, message))
         })
     }
 
@@ -133,37 +152,44 @@ impl RunFolder {
         save_safetensors(self.path.join(MODEL), &model.state_dict(), &metadata)
     }
 
-    /// Reads the network, whose layers have these [widths](Config::widths).
+    /// Reads the model.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or holds another network.
-    pub fn load_network(&self, widths: &[usize]) -> Result<Sequential> {
+    /// If the file cannot be read, is damaged, or holds another model than the configuration's.
+    pub fn load_model(&self, config: &mut Config, spec: &DataSpec) -> Result<Sequential> {
         let path = self.path.join(MODEL);
         let state = load_safetensors(&path)?;
-        // Compared before the network is made: the widths come from a file too, and may be absurd.
-        let held: usize = state.iter().map(|(_, tensor)| tensor.numel()).sum();
-        let layers = widths.windows(2).map(|w| w[0].checked_add(1)?.checked_mul(w[1]));
-        let wanted = layers.into_iter().try_fold(0usize, |sum, layer| sum.checked_add(layer?));
-        if wanted != Some(held) {
-            let message = format!(
-                "{}: holds {held} numbers, which is no network of the widths {widths:?}; model and \
-                 {CONFIG} do not belong together",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Format, message));
-        }
-        let network = network(widths);
-        network.load_state_dict(&state.into()).map_err(|error| error.context(path.display()))?;
-        Ok(network)
+        let model = config.model(spec).map_err(|error| self.broken(&error))?;
+        model.load_state_dict(&state.into()).map_err(|error| error.context(path.display()))?;
+        model.eval();
+        Ok(model)
+    }
+
+    /// What is wrong with a file that `gradus train` has written is no mistake of the command's.
+    fn broken(&self, error: &Error) -> Error {
+        let message = format!(
+            "{}; {} should be as `gradus train` wrote it, version {} or near",
+            error.message(),
+            self.path.display(),
+            env!("CARGO_PKG_VERSION")
+        );
+        Error::new(
+            if error.kind() == ErrorKind::Io { ErrorKind::Io } else { ErrorKind::Format },
+            message,
+        )
     }
 
     fn save_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let path = self.path.join(name);
-        let unfinished = self.path.join(format!("{name}.unfinished"));
-        let mut text = serde_json::to_string_pretty(value).map_err(|error| {
+        let text = serde_json::to_string_pretty(value).map_err(|error| {
+            let path = self.path.join(name);
             Error::new(ErrorKind::Format, format!("{}: {error}", path.display()))
         })?;
-        text.push('\n');
+        self.save(name, &(text + "\n"))
+    }
+
+    fn save(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path.join(name);
+        let unfinished = self.path.join(format!("{name}.unfinished"));
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|error| cannot("write", &path, &error))

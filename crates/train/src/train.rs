@@ -4,70 +4,83 @@ use std::path::Path;
 use std::time::Instant;
 
 use gradus_data::{DataLoader, Dataset, Split};
-use gradus_nn::optim::{Adam, Optimizer};
-use gradus_nn::{CrossEntropyLoss, Layer, Module};
+use gradus_nn::{Layer, Module};
 use gradus_tensor::{Error, ErrorKind, Result, manual_seed};
 
-use crate::config::network;
-use crate::metrics::{Accuracy, Mean};
+use crate::config::Elapsed;
+use crate::metrics::{Mean, Score};
 use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, evaluate};
 
-/// Trains a network on images and evaluates it: the job of `gradus train`.
+/// Trains a network and evaluates it: the job of `gradus train`.
 ///
 /// Everything about it is written to a new folder, `out` or, by default, `runs/<dataset>-<number>`.
 /// `workers` threads assemble batches; the saved model does not depend on them.
 ///
 /// # Errors
-/// If the data cannot be read, the folder cannot be made or is not empty, or the loss is no longer
-/// finite.
+/// If the data cannot be read, the configuration does not fit them, the folder cannot be made or is
+/// not empty, or the loss is no longer finite.
 pub fn train(
     config: &Config,
     workers: usize,
     out: Option<&Path>,
     progress: &Progress,
 ) -> Result<(RunFolder, Evaluation)> {
-    // The data comes first: if it is not there, no folder is made.
-    let images = config.open(Split::Train)?;
-    let test_images = config.open(Split::Test)?;
-    let folder = match out {
-        Some(path) => RunFolder::create(path)?,
-        None => RunFolder::create_numbered("runs".as_ref(), &config.dataset)?,
-    };
-    folder.save_config(config)?;
+    // Data and model come first: if they are not there or do not fit, no folder is made.
+    let mut config = config.clone();
+    config.check()?;
+    config.make_absolute();
+    let data = config.open(Split::Train)?;
+    let test_data = config.open(Split::Test)?;
+    let (spec, device) = (data.spec().clone(), config.device);
 
     // All random numbers of this thread follow from the seed; here, those of the initial weights.
     manual_seed(config.seed);
-    let model = network(&config.widths(&images));
-    model.to(config.device)?;
-    progress.started(config, &images, &test_images, model.num_parameters());
-    let criterion = CrossEntropyLoss::default();
-    let mut optimizer = Adam::new(model.parameters(), config.lr);
+    let model = config.model(&spec)?;
+    model.to(device)?;
+    let criterion = config.criterion(&spec)?;
+    let mut optimizer = config.optimizer(&model)?;
+    let samples = data.samples().len();
+    let loader = DataLoader::new(data.samples().clone())
+        .batch_size(config.batch_size)
+        .shuffle(config.seed)
+        .workers(workers);
+    let schedule = config.schedule(&*optimizer, loader.len())?;
 
-    let samples = images.len();
-    let loader =
-        DataLoader::new(images).batch_size(config.batch_size).shuffle(config.seed).workers(workers);
+    let folder = match out {
+        Some(path) => RunFolder::create(path)?,
+        None => RunFolder::create_numbered("runs".as_ref(), config.data.name())?,
+    };
+    folder.save_config(&config)?;
+    folder.save_data(&spec)?;
+    progress.started(&config, &data, &test_data, model.num_parameters());
+
     let mut metrics = RunMetrics::default();
     for epoch in 1..=config.epochs {
         let start = Instant::now();
-        let mut average_loss = Mean::new(config.device);
-        let mut accuracy = Accuracy::new(config.device);
+        let mut average_loss = Mean::new(device);
+        let mut score = Score::new(&spec.task, device);
         let progress = progress.epoch(epoch, config.epochs, loader.len());
         model.train(true);
 
         for (number, batch) in (&loader).into_iter().enumerate() {
-            let (images, labels) = batch?;
-            let (images, labels) = (images.to(config.device), labels.to(config.device));
+            let (inputs, targets) = batch?;
+            let (inputs, targets) = (inputs.to(device), targets.to(device));
+            if let Some(schedule) = &schedule {
+                let epochs = epoch - 1;
+                let steps = epochs * loader.len() + number;
+                optimizer.set_lr(schedule(Elapsed { epochs, steps }));
+            }
 
             // From here to the step nothing is computed, only recorded. A loss that is not finite
             // fails the step as a whole: the parameters keep the values they had.
-            let logits = model.forward(&images);
-            let loss = criterion.forward(&logits, &labels).checked_finite("loss");
+            let (predictions, targets) = spec.task.align(model.forward(&inputs), targets);
+            let loss = criterion(&predictions, &targets).checked_finite("loss");
             optimizer.zero_grad();
             loss.backward();
 
             // The metrics are sums on the device and become part of the step.
-            average_loss.update(&loss, labels.numel());
-            accuracy.update(&logits, &labels);
+            average_loss.update(&loss, targets.numel());
+            score.update(&predictions, &targets);
 
             // Loss, gradients, update and metrics run here, as one plan.
             optimizer.step().map_err(|error| {
@@ -78,10 +91,10 @@ pub fn train(
         }
 
         // The only values read are these, once an epoch: reading one each step would make it wait.
-        let (loss, accuracy) = (average_loss.value()?, accuracy.value()?);
+        let (loss, score) = (average_loss.value()?, score.value()?);
         let seconds = start.elapsed().as_secs_f64();
         let samples_per_second = samples as f64 / seconds;
-        let epoch = EpochMetrics { epoch, loss, accuracy, seconds, samples_per_second };
+        let epoch = EpochMetrics { epoch, loss, score, seconds, samples_per_second };
         progress.finish(&epoch);
         metrics.epochs.push(epoch);
         folder.save_metrics(&metrics)?;
@@ -89,7 +102,7 @@ pub fn train(
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
     folder.save_model(&model)?;
-    let test = evaluate(&model, test_images, workers, config.device)?;
+    let test = evaluate(&model, &*criterion, &test_data, workers, device)?;
     metrics.test = Some(test.clone());
     folder.save_metrics(&metrics)?;
     Ok((folder, test))

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gradus_data::{Dataset, LabelledImages, Split};
+use gradus_data::{Dataset, Part, Split};
 use gradus_tensor::{Device, ErrorKind, no_grad, plan_stats, set_num_threads};
-use gradus_train::{Config, Progress, RunFolder, evaluate, predict, train};
+use gradus_train::config;
+use gradus_train::{Config, Data, Progress, RunFolder, evaluate, predict, train};
 
 /// A folder of this test's own that does not exist yet.
 fn new_folder(name: &str) -> PathBuf {
@@ -17,7 +18,19 @@ fn new_folder(name: &str) -> PathBuf {
 }
 
 fn short() -> Config {
-    Config { epochs: 2, hidden: vec![32], ..Config::default() }
+    with_hidden(32, 2)
+}
+
+/// The default configuration with another hidden layer and number of epochs.
+fn with_hidden(width: usize, epochs: usize) -> Config {
+    let text = config::DEFAULT.replace("256", &width.to_string());
+    Config { epochs, ..Config::parse(&text, "test").unwrap() }
+}
+
+fn with_lr(lr: f64) -> Config {
+    let mut config = short();
+    config.set_optimizer_key("lr", config::Value::Float(lr), "test").unwrap();
+    config
 }
 
 #[test]
@@ -56,41 +69,63 @@ fn a_run_can_be_evaluated_again() {
     let out = new_folder("again");
     let (folder, test) = train(&short(), 1, Some(&out), &Progress::new(true)).unwrap();
     assert_eq!(folder.path(), out);
-    assert!(test.accuracy > 0.8, "{test}");
+    assert!(test.accuracy().unwrap() > 0.8, "{test}");
 
     let folder = RunFolder::open(&out).unwrap();
-    let config = folder.config().unwrap();
-    assert_eq!(config, short());
-    let images = config.open(Split::Test).unwrap();
-    let model = folder.load_network(&config.widths(&images)).unwrap();
-    assert_eq!(evaluate(&model, images.clone(), 0, config.device).unwrap(), test);
+    let mut config = folder.config().unwrap();
+    let data = config.open(Split::Test).unwrap();
+    let spec = folder.data().unwrap();
+    assert_eq!(&spec, data.spec());
+    let model = folder.load_model(&mut config, &spec).unwrap();
+    let criterion = config.criterion(&spec).unwrap();
+    assert_eq!(evaluate(&model, &*criterion, &data, 0, config.device).unwrap(), test);
+
+    // The resolved configuration is that of the run, and resolving it again changes nothing.
+    assert_eq!(config, folder.config().unwrap());
+    let text = fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(text.contains("in_features = 64, out_features = 32"), "{text}");
 
     // The logits are those of the images, in order.
-    let (inputs, logits) = predict(&model, images.clone(), 2, config.device).unwrap();
+    let (inputs, logits) = predict(&model, &data, 2, config.device).unwrap();
     assert_eq!(inputs.shape()[..], [360, 1, 8, 8]);
     let predicted = no_grad(|| logits.argmax(1)).to_vec::<i64>().unwrap();
-    let hits = (0..images.len()).filter(|&i| predicted[i] == label(&images, i)).count();
-    assert_eq!(hits as f64 / 360.0, test.accuracy);
+    let hits = (0..360).filter(|&i| predicted[i] == label(&data, i)).count();
+    assert_eq!(hits as f64 / 360.0, test.accuracy().unwrap());
 }
 
-fn label(images: &LabelledImages, index: usize) -> i64 {
-    images.get(index).unwrap().1
+fn label(data: &Data, index: usize) -> i64 {
+    match data.samples().get(index).unwrap().1 {
+        Part::Label(label) => label,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_resolved_configuration_repeats_the_run() {
+    let (first, again) = (new_folder("first"), new_folder("repeated"));
+    train(&short(), 0, Some(&first), &Progress::new(true)).unwrap();
+    let config = Config::read(&first.join("config.toml")).unwrap();
+    train(&config, 0, Some(&again), &Progress::new(true)).unwrap();
+    for file in ["config.toml", "data.json", "model.safetensors"] {
+        let bytes = |folder: &Path| fs::read(folder.join(file)).unwrap();
+        assert!(bytes(&first) == bytes(&again), "{file} differs");
+    }
 }
 
 #[test]
 fn the_reference_device_agrees() {
     let accuracy = |device, name| {
-        let config = Config { epochs: 1, hidden: vec![4], batch_size: 256, device, ..short() };
+        let config = Config { batch_size: 256, device, ..with_hidden(4, 1) };
         let (_, test) = train(&config, 0, Some(&new_folder(name)), &Progress::new(true)).unwrap();
         test
     };
     let (cpu, reference) = (accuracy(Device::Cpu, "cpu"), accuracy(Device::Reference, "reference"));
-    assert!((cpu.average_loss - reference.average_loss).abs() < 1e-4, "{cpu}\n{reference}");
+    assert!((cpu.average_loss() - reference.average_loss()).abs() < 1e-4, "{cpu}\n{reference}");
 }
 
 #[test]
 fn a_run_that_diverges_says_where() {
-    let config = Config { lr: 1e30, ..short() };
+    let config = with_lr(1e30);
     let out = new_folder("diverges");
     let error = train(&config, 0, Some(&out), &Progress::new(true)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Value);
@@ -103,7 +138,9 @@ fn a_run_that_diverges_says_where() {
 #[test]
 fn without_data_no_folder_is_made() {
     let out = new_folder("no-data");
-    let config = Config { dataset: "mnist".into(), data_dir: Some("nowhere".into()), ..short() };
+    let mut config = short();
+    config.set_data("mnist", "test").unwrap();
+    config.set_data_key("path", config::Value::Text("nowhere".into()), "test").unwrap();
     let error = train(&config, 0, Some(&out), &Progress::new(true)).unwrap_err();
     assert!(error.message().contains("nowhere"), "{error}");
     assert!(!out.exists());
@@ -120,11 +157,14 @@ fn numbered_folders_do_not_collide() {
 }
 
 #[test]
-fn widths_that_do_not_fit_the_model_are_refused_before_they_are_allocated() {
-    let out = new_folder("widths");
+fn sizes_are_refused_before_they_are_allocated() {
+    let out = new_folder("sizes");
     let (folder, _) = train(&short(), 0, Some(&out), &Progress::new(true)).unwrap();
-    for hidden in [1 << 40, usize::MAX] {
-        let error = folder.load_network(&[64, hidden, 10]).unwrap_err();
-        assert!(error.message().contains("model.safetensors"), "{error}");
-    }
+    let spec = folder.data().unwrap();
+    let mut config = with_hidden(2_000_000_000, 1);
+    let error = folder.load_model(&mut config, &spec).unwrap_err();
+    assert!(error.message().contains("too large; 2³² numbers at most"), "{error}");
+    let mut config = with_hidden(33, 1);
+    let error = folder.load_model(&mut config, &spec).unwrap_err();
+    assert!(error.message().contains("model.safetensors"), "{error}");
 }

@@ -1,14 +1,8 @@
 //! The UCI optical handwritten digits, embedded: there is always something to train on.
 
-use super::{DatasetInfo, LabelledImages, Source};
+use super::LabelledImages;
 use crate::idx::{self, Idx};
 use crate::{Array, Split};
-
-pub(super) const INFO: DatasetInfo = DatasetInfo {
-    name: "digits",
-    about: "UCI optical handwritten digits, 1,437 + 360 of 1×8×8, built in",
-    source: Source::Embedded(digits),
-};
 
 /// `assets/make_digits.py` wrote these, the training samples first.
 const IMAGES: &[u8] = include_bytes!("../../assets/digits-images-idx3-ubyte.gz");
@@ -46,8 +40,8 @@ pub fn digits(split: Split) -> LabelledImages {
         format!("digits ({split})"),
         Array::new([range.len(), 1, SIDE, SIDE], pixels).expect(intact),
         FULL_SCALE,
-        Array::new([range.len()], labels[range].to_vec()).expect(intact),
-        &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        Array::new([range.len()], labels[range].iter().map(|&l| l.into()).collect()).expect(intact),
+        (0..10).map(|digit| digit.to_string()).collect(),
     )
 }
 

@@ -4,15 +4,9 @@ use std::path::Path;
 
 use gradus_tensor::Result;
 
+use super::LabelledImages;
 use super::idx_folder::IdxFolder;
-use super::{DatasetInfo, LabelledImages, Source};
 use crate::Split;
-
-pub(super) const INFO: DatasetInfo = DatasetInfo {
-    name: "fashion-mnist",
-    about: "Fashion-MNIST: articles of clothing, 60,000 + 10,000 of 1×28×28",
-    source: Source::Folder(|dir, split| FILES.open(dir, split)),
-};
 
 const FILES: IdxFolder = IdxFolder {
     name: "FashionMNIST",

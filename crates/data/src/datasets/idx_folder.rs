@@ -45,8 +45,8 @@ impl IdxFolder {
             format!("{} ({split})", self.name),
             Array::new([n, 1, SIDE, SIDE], images.bytes)?,
             255,
-            Array::new([n], labels.bytes)?,
-            &self.classes,
+            Array::new([n], labels.bytes.into_iter().map(i64::from).collect())?,
+            self.classes.map(String::from).to_vec(),
         ))
     }
 

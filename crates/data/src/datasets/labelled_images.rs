@@ -1,10 +1,11 @@
 //! What image classification datasets have in common once they are in memory.
 
 use std::fmt;
+use std::sync::Arc;
 
-use gradus_tensor::{Result, Shape};
+use gradus_tensor::{Error, ErrorKind, Result, Shape};
 
-use crate::{Array, Dataset, Image};
+use crate::{Array, Dataset, Image, Normalization};
 
 /// Images of one shape, each with a label, in memory: the samples are `(Image, i64)`, the batches a
 /// float32 tensor `[batch, channels, height, width]` between 0 and 1 and an int64 tensor `[batch]`.
@@ -16,8 +17,9 @@ pub struct LabelledImages {
     /// `[n, channels, height, width]`.
     images: Array<u8>,
     full_scale: u8,
+    normalization: Option<Arc<Normalization>>,
     /// `[n]`, each below the number of classes.
-    labels: Array<u8>,
+    labels: Array<i64>,
     classes: Vec<String>,
 }
 
@@ -28,11 +30,29 @@ impl LabelledImages {
         name: String,
         images: Array<u8>,
         full_scale: u8,
-        labels: Array<u8>,
-        classes: &[&str],
+        labels: Array<i64>,
+        classes: Vec<String>,
     ) -> LabelledImages {
-        let classes = classes.iter().map(|&class| class.to_string()).collect();
-        LabelledImages { name, images, full_scale, labels, classes }
+        LabelledImages { name, images, full_scale, normalization: None, labels, classes }
+    }
+
+    /// The same images, [normalised](Normalization) when they are put into a batch, or not.
+    ///
+    /// # Errors
+    /// If there is not one mean and deviation for each channel.
+    pub fn normalize(self, normalization: Option<Normalization>) -> Result<LabelledImages> {
+        let channels = self.image_shape()[0];
+        if let Some(given) = normalization.as_ref().map(|n| n.mean().len())
+            && given != channels
+        {
+            let message = format!(
+                "{}: mean and std have {given} numbers each, but the images have {channels} \
+                 channels; give one for each channel",
+                self.name
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(LabelledImages { normalization: normalization.map(Arc::new), ..self })
     }
 
     /// The names of the classes; a label is a position in this list.
@@ -55,7 +75,7 @@ impl Dataset for LabelledImages {
 
     fn get(&self, index: usize) -> Result<(Image, i64)> {
         let image = Image::new(self.images.row(index)).with_full_scale(self.full_scale);
-        Ok((image, i64::from(self.labels.data()[index])))
+        Ok((image.with_normalization(self.normalization.clone()), self.labels.data()[index]))
     }
 
     fn name(&self) -> String {

@@ -1,78 +1,52 @@
-//! The datasets that come with Gradus, and the one table that lists them.
+//! The datasets that come with Gradus: one file for each, and what several of them share.
+//!
+//! They are functions and types like those of your own. The names that a configuration file knows
+//! them by, with their options, are a table of the trainer's.
 
+mod char_text;
+mod cifar;
 mod digits;
 mod fashion_mnist;
 mod idx_folder;
+mod image_file;
+mod image_folder;
 mod labelled_images;
 mod mnist;
+mod table;
 
-use std::path::Path;
+pub use char_text::{CharText, CharTextOptions};
+pub use cifar::{cifar10, cifar100};
+pub use digits::digits;
+pub use fashion_mnist::fashion_mnist;
+pub use image_file::{ImageSize, read_image};
+pub use image_folder::{ImageFolder, ImageFolderOptions};
+pub use labelled_images::LabelledImages;
+pub use mnist::mnist;
+pub use table::{Table, TableOptions, Target};
 
 use gradus_tensor::{Error, ErrorKind, Result};
 
-pub use digits::digits;
-pub use fashion_mnist::fashion_mnist;
-pub use labelled_images::LabelledImages;
-pub use mnist::mnist;
-
 use crate::Split;
+use crate::order::Order;
 
-/// Every dataset known by name: command line, help and documentation are made from this table.
-///
-/// ```
-/// use gradus_data::{Dataset, Split, datasets};
-///
-/// let digits = datasets::named("digits")?.open(None, Split::Test)?;
-/// assert_eq!(digits.len(), 360);
-/// # Ok::<(), gradus_tensor::Error>(())
-/// ```
-pub const DATASETS: &[DatasetInfo] = &[digits::INFO, mnist::INFO, fashion_mnist::INFO];
-
-/// A row of the [table of datasets](DATASETS).
-#[derive(Debug)]
-pub struct DatasetInfo {
-    /// The name, as written on the command line.
-    pub name: &'static str,
-    /// What it is, in half a line.
-    pub about: &'static str,
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
-    Embedded(fn(Split) -> LabelledImages),
-    Folder(fn(&Path, Split) -> Result<LabelledImages>),
-}
-
-impl DatasetInfo {
-    /// Whether the dataset is read from a folder; otherwise it is built in.
-    pub fn needs_folder(&self) -> bool {
-        matches!(self.source, Source::Folder(_))
+/// Which of `len` samples belong to a part, if a random `test_fraction` of them (rounded, at least
+/// one and not all) is for testing. In order; the same for the same seed, on every platform.
+fn choose(len: usize, test_fraction: f64, seed: u64, split: Split) -> Result<Vec<usize>> {
+    if !(test_fraction > 0.0 && test_fraction < 1.0) {
+        let message =
+            format!("test_fraction is {test_fraction}; give a number between 0 and 1, such as 0.2");
+        return Err(Error::new(ErrorKind::Usage, message));
     }
-
-    /// One part of the dataset, read from `folder` if it [needs one](DatasetInfo::needs_folder).
-    ///
-    /// # Errors
-    /// If the folder is missing or superfluous, or its files are missing or damaged.
-    pub fn open(&self, folder: Option<&Path>, split: Split) -> Result<LabelledImages> {
-        let usage = |text| Err(Error::new(ErrorKind::Usage, format!("{}: {text}", self.name)));
-        match (&self.source, folder) {
-            (Source::Embedded(make), None) => Ok(make(split)),
-            (Source::Folder(open), Some(folder)) => open(folder, split),
-            (Source::Embedded(_), Some(_)) => usage("this dataset is built in; give no folder"),
-            (Source::Folder(_), None) => usage("give the folder that holds this dataset's files"),
-        }
+    if len < 2 {
+        let message = format!("{len} of them cannot be split; at least 2 are needed");
+        return Err(Error::new(ErrorKind::Data, message));
     }
-}
-
-/// The dataset called `name`.
-///
-/// # Errors
-/// If there is none; the message lists those that are.
-pub fn named(name: &str) -> Result<&'static DatasetInfo> {
-    DATASETS.iter().find(|info| info.name == name).ok_or_else(|| {
-        let names: Vec<&str> = DATASETS.iter().map(|info| info.name).collect();
-        let text = format!("no dataset is called {name:?}; there are {}", names.join(", "));
-        Error::new(ErrorKind::Usage, text)
-    })
+    let test = ((len as f64 * test_fraction).round() as usize).clamp(1, len - 1);
+    let order = Order::of_epoch(Some(seed), 0, len);
+    let mut chosen = order.samples(match split {
+        Split::Test => 0..test,
+        Split::Train => test..len,
+    });
+    chosen.sort_unstable();
+    Ok(chosen)
 }

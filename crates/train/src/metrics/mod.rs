@@ -7,11 +7,18 @@
 
 mod accuracy;
 mod confusion;
+mod errors;
 mod mean;
 mod report;
+mod score;
 
 pub use accuracy::Accuracy;
 pub use confusion::ConfusionMatrix;
+pub use errors::Errors;
 pub use mean::Mean;
 pub(crate) use report::thousands;
-pub use report::{ClassReport, EpochMetrics, Evaluation, RunMetrics};
+pub use report::{
+    ClassReport, Classification, EpochMetrics, Evaluation, Language, Regression, RunMetrics,
+};
+pub(crate) use score::Score;
+pub use score::ScoreValue;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::ScoreValue;
+
 /// All metrics of a run, as its `metrics.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunMetrics {
@@ -13,24 +15,90 @@ pub struct RunMetrics {
     pub test: Option<Evaluation>,
 }
 
-/// One epoch of training. Loss and accuracy are those of each batch before its own update.
+/// One epoch of training. Loss and score are those of each batch before its own update.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: usize,
     /// The average loss per sample.
     pub loss: f64,
-    /// The share of samples predicted correctly, 0–1.
-    pub accuracy: f64,
+    /// The accuracy, or the mean absolute error of numbers.
+    #[serde(flatten)]
+    pub score: ScoreValue,
     /// How long the epoch took.
     pub seconds: f64,
     /// Samples per second.
     pub samples_per_second: f64,
 }
 
+/// How well a model does on samples that it was not trained on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Evaluation {
+    /// A classifier.
+    Classification(Classification),
+    /// A model of a number.
+    Regression(Regression),
+    /// A model of text.
+    Language(Language),
+}
+
+impl Evaluation {
+    /// The average loss per sample.
+    pub fn average_loss(&self) -> f64 {
+        match self {
+            Evaluation::Classification(report) => report.average_loss,
+            Evaluation::Regression(report) => report.average_loss,
+            Evaluation::Language(report) => report.average_loss,
+        }
+    }
+
+    /// The share of correct predictions, 0–1; none if numbers are predicted.
+    pub fn accuracy(&self) -> Option<f64> {
+        match self {
+            Evaluation::Classification(report) => Some(report.accuracy),
+            Evaluation::Regression(_) => None,
+            Evaluation::Language(report) => Some(report.accuracy),
+        }
+    }
+}
+
+/// How well a model predicts numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Regression {
+    /// The average loss per sample.
+    pub average_loss: f64,
+    /// The mean distance from the true number, in its unit.
+    pub mean_absolute_error: f64,
+    /// The share of the variance that the predictions explain; undefined if there is no variance.
+    pub r2: Option<f64>,
+    /// How many samples there are.
+    pub samples: u64,
+}
+
+/// How well a model predicts the characters of a text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Language {
+    /// The share of characters predicted correctly, 0–1.
+    pub accuracy: f64,
+    /// The average loss per character, in nats.
+    pub average_loss: f64,
+    /// `exp(average_loss)`: among how many characters the model hesitates.
+    pub perplexity: f64,
+    /// How many characters there are.
+    pub samples: u64,
+}
+
+impl Language {
+    /// The report on an average loss and an accuracy.
+    pub fn new(average_loss: f64, accuracy: f64, samples: u64) -> Language {
+        Language { accuracy, average_loss, perplexity: average_loss.exp(), samples }
+    }
+}
+
 /// How well a classifier does on samples that it was not trained on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Evaluation {
+pub struct Classification {
     /// The share of samples predicted correctly, 0–1.
     pub accuracy: f64,
     /// The average cross-entropy per sample, in nats.
@@ -58,19 +126,19 @@ pub struct ClassReport {
     pub samples: u64,
 }
 
-impl Evaluation {
+impl Classification {
     /// The report on a confusion matrix, `counts[label][predicted]`, for classes with names.
     ///
     /// ```
-    /// use gradus_train::Evaluation;
+    /// use gradus_train::metrics::Classification;
     ///
     /// let names = ["cat", "dog"].map(String::from);
-    /// let report = Evaluation::new(0.5, &[vec![3, 1], vec![0, 4]], &names);
+    /// let report = Classification::new(0.5, &[vec![3, 1], vec![0, 4]], &names);
     /// assert_eq!(report.accuracy, 7.0 / 8.0);
     /// assert_eq!(report.classes[1].precision, Some(4.0 / 5.0));
     /// assert_eq!(report.classes[0].recall, Some(3.0 / 4.0));
     /// ```
-    pub fn new(average_loss: f64, counts: &[Vec<u64>], names: &[String]) -> Evaluation {
+    pub fn new(average_loss: f64, counts: &[Vec<u64>], names: &[String]) -> Classification {
         let classes: Vec<ClassReport> = names
             .iter()
             .enumerate()
@@ -88,7 +156,7 @@ impl Evaluation {
             .collect();
         let hits: u64 = (0..names.len()).map(|class| counts[class][class]).sum();
         let samples = classes.iter().map(|c| c.samples).sum();
-        Evaluation {
+        Classification {
             accuracy: ratio(hits, samples).unwrap_or(f64::NAN),
             average_loss,
             samples,
@@ -113,17 +181,55 @@ impl fmt::Display for EpochMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "loss {:.4}  accuracy {:>6.2}%  {:>9} samples/s  {:.2} s",
+            "loss {:.4}  {}  {:>9} samples/s  {:.2} s",
             self.loss,
-            100.0 * self.accuracy,
+            self.score,
             thousands(self.samples_per_second as u64),
             self.seconds
         )
     }
 }
 
-/// Accuracy and average loss, then a table of the classes.
 impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Evaluation::Classification(report) => report.fmt(f),
+            Evaluation::Regression(report) => report.fmt(f),
+            Evaluation::Language(report) => report.fmt(f),
+        }
+    }
+}
+
+/// One line: `test loss 0.1200, MAE 0.2711, R² 0.9120, 360 samples`.
+impl fmt::Display for Regression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r2 = self.r2.map_or("–".to_owned(), |r2| format!("{r2:.4}"));
+        write!(
+            f,
+            "test loss {:.4}, MAE {:.4}, R² {r2}, {} samples",
+            self.average_loss,
+            self.mean_absolute_error,
+            thousands(self.samples)
+        )
+    }
+}
+
+/// One line: `test loss 1.4703, perplexity 4.35, accuracy 56.12%, 111,488 characters`.
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "test loss {:.4}, perplexity {:.2}, accuracy {:.2}%, {} characters",
+            self.average_loss,
+            self.perplexity,
+            100.0 * self.accuracy,
+            thousands(self.samples)
+        )
+    }
+}
+
+/// Accuracy and average loss, then a table of the classes.
+impl fmt::Display for Classification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -171,10 +277,10 @@ pub(crate) fn thousands(n: u64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Evaluation {
+    fn report() -> Classification {
         let names = ["tench", "cup", "bus"].map(String::from);
         // Two cups are taken for buses; nothing is ever taken for a tench, and there is none.
-        Evaluation::new(0.25, &[vec![0, 0, 0], vec![0, 4, 2], vec![0, 0, 1994]], &names)
+        Classification::new(0.25, &[vec![0, 0, 0], vec![0, 4, 2], vec![0, 0, 1994]], &names)
     }
 
     #[test]
@@ -204,7 +310,8 @@ mean      66.63%   55.56%    2,000";
 
     #[test]
     fn accuracy_comes_first_in_the_json() {
-        let metrics = RunMetrics { epochs: Vec::new(), test: Some(report()) };
+        let metrics =
+            RunMetrics { epochs: Vec::new(), test: Some(Evaluation::Classification(report())) };
         let json = serde_json::to_string(&metrics).unwrap();
         assert!(json.contains(r#""test":{"accuracy":0.999,"average_loss":0.25,"#), "{json}");
         assert!(json.contains(r#"{"class":"tench","precision":null,"#), "{json}");

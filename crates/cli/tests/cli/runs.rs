@@ -1,58 +1,13 @@
-//! The command as its users meet it: what it prints, what it leaves behind, how it ends.
+//! Training and evaluating: what is printed, what is left behind, how it ends.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use gradus::io::{load_safetensors, save_safetensors};
 use serde_json::Value;
 
-/// A folder of this test's own, empty.
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
-    if path.exists() {
-        fs::remove_dir_all(&path).unwrap();
-    }
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
-struct Outcome {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-/// Runs the command in a folder.
-fn gradus(folder: &Path, arguments: &[&str]) -> Outcome {
-    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    Outcome {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// Runs the command, which succeeds; what it prints.
-fn succeeds(folder: &Path, arguments: &[&str]) -> String {
-    let Outcome { code, out, err } = gradus(folder, arguments);
-    assert_eq!((code, err.as_str()), (0, ""), "gradus {arguments:?}");
-    out
-}
-
-/// Runs the command, which fails with an exit code and one message; the message.
-fn fails(folder: &Path, arguments: &[&str], code: i32) -> String {
-    let outcome = gradus(folder, arguments);
-    assert_eq!(outcome.code, code, "gradus {arguments:?}: {}", outcome.err);
-    assert!(outcome.err.starts_with("error: "), "{}", outcome.err);
-    assert!(!outcome.err.contains("panicked"), "{}", outcome.err);
-    assert_eq!(outcome.err.matches("error:").count(), 1, "{}", outcome.err);
-    outcome.err
-}
+use crate::command::{fails, folder, gradus, succeeds};
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -134,11 +89,10 @@ fn usage_that_makes_no_sense_ends_with_2() {
         (&["train", "--workers", "-1"], "'-1'"),
         (&["train", "--seed", "1.5"], "'--seed <N>'"),
         (&["train", "--device", "tpu"], "no device `tpu`; this build has: cpu, reference"),
-        (&["train", "--data", "cifar"], "[possible values: digits, mnist, fashion-mnist]"),
+        (&["train", "--data", "cifar"], "[possible values: digits, mnist, fashion-mnist, cifar10,"),
         (&["train", "--data", "mnist"], "--data-dir"),
         (&["train", "--data-dir", "."], "built in"),
         (&["train", "--epoch", "3"], "'--epochs'"),
-        (&["train", "run"], "'run'"),
         (&["eval"], "<RUN>"),
         (&["evaluate"], "'evaluate'"),
     ];
@@ -167,7 +121,7 @@ fn a_folder_with_something_in_it_is_not_used() {
 fn a_broken_run_is_named() {
     let dir = folder("broken");
     succeeds(&dir, &["train", "--quiet", "--epochs", "1", "--out", "run"]);
-    let (config, model) = (dir.join("run/config.json"), dir.join("run/model.safetensors"));
+    let (config, model) = (dir.join("run/config.toml"), dir.join("run/model.safetensors"));
     let (good_config, good_model) = (fs::read(&config).unwrap(), fs::read(&model).unwrap());
     let eval = || fails(&dir, &["eval", "run"], 1);
 
@@ -203,15 +157,16 @@ fn a_broken_run_is_named() {
         ("\"digits\"", "\"didgits\""),
         ("256", "99999999999999"),
         ("256", "-1"),
+        ("out_features = 256", "out_features = 255"),
         ("\"cpu\"", "\"tpu\""),
-        ("\"seed\"", "\"sead\""),
-        ("}", ""),
+        ("seed", "sead"),
+        ("]", ""),
     ] {
         let broken = text.replacen(old, new, 1);
         assert_ne!(broken, text, "{old} is not in {text}");
         fs::write(&config, broken).unwrap();
         let message = eval();
-        assert!(message.contains("config.json"), "{message}");
+        assert!(message.contains("config.toml"), "{message}");
     }
     fs::write(&config, text).unwrap();
     succeeds(&dir, &["eval", "run"]);

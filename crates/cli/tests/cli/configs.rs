@@ -1,0 +1,226 @@
+//! Configuration files: what they lead to, and what mistakes in them look like.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use gradus::train::Config;
+use gradus::train::config::DEFAULT;
+
+use crate::command::{fails, folder, gradus, succeeds};
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/config_errors.txt");
+const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+/// Written for layers that do not exist yet.
+const WAITING: [&str; 2] = ["cifar_cnn.toml", "mnist_cnn.toml"];
+
+/// A configuration of the digits, with a part of it replaced.
+fn changed(old: &str, new: &str) -> String {
+    assert!(DEFAULT.contains(old), "{old} is not in the default");
+    DEFAULT.replacen(old, new, 1)
+}
+
+/// Every mistake with the message it gets: read the file as someone who has never seen the code.
+/// After a change on purpose, run with `UPDATE_SNAPSHOTS=1` and read the difference.
+#[test]
+fn mistakes_in_a_configuration_are_as_recorded() {
+    let dir = folder("config-mistakes");
+    let cases = [
+        ("a misspelt table", changed("[optimizer]", "[optimiser]")),
+        ("a misspelt key of a layer", changed("out_features", "out_feature")),
+        ("a misspelt key of the training", changed("batch_size", "batchsize")),
+        ("a misspelt layer", changed("\"ReLU\"", "\"Relu\"")),
+        ("a layer that does not exist", changed("\"ReLU\"", "\"Quux\"")),
+        ("a misspelt optimizer", changed("\"Adam\"", "\"adm\"")),
+        ("a misspelt dataset", changed("\"digits\"", "\"digit\"")),
+        ("a key that its layer does not have", changed("\"ReLU\"", "{ type = \"ReLU\", p = 1 }")),
+        ("text instead of a number", changed("0.003", "\"fast\"")),
+        ("a number out of range", changed("0.003", "-0.003")),
+        ("a fraction instead of a whole number", changed("256", "2.5")),
+        ("a size of zero", changed("256", "0")),
+        ("a table instead of a value", changed("epochs = 30", "epochs = { all = 1 }")),
+        ("options that contradict each other", changed("lr = 0.003", "betas = [0.9, 1.5]")),
+        ("one number instead of two", changed("lr = 0.003", "betas = [0.9]")),
+        ("a layer without a type", changed("type = \"Linear\", ", "")),
+        ("a misspelt list of layers", changed("layers =", "layer =")),
+        (
+            "no layers",
+            "[data]
+type = \"digits\"
+
+[model]
+layers = []
+"
+            .to_owned(),
+        ),
+        ("no data", changed("[data]\ntype = \"digits\"", "")),
+        ("no TOML", changed("\"digits\"", "\"digits")),
+        ("a key given twice", changed("lr = 0.003", "lr = 0.003\nlr = 0.004")),
+        ("a dataset without its path", changed("\"digits\"", "\"mnist\"")),
+        ("a mean without a deviation", changed("\"digits\"", "\"digits\"\nmean = [0.5]")),
+        (
+            "normalisation of channels that are not there",
+            changed("\"digits\"", "\"digits\"\nmean = [1, 1, 1]\nstd = [1, 1, 1]"),
+        ),
+        (
+            "a size missing in the middle",
+            changed("{ type = \"Linear\", out_features = 256 }", "\"Linear\""),
+        ),
+        (
+            "a layer that cannot follow the one before",
+            changed("    \"Linear\",", "    { type = \"Linear\", in_features = 128 },"),
+        ),
+        (
+            "a layer that cannot read the data",
+            changed(
+                "    \"Flatten\",\n",
+                "    { type = \"Linear\", in_features = 64, out_features = 9 },\n",
+            ),
+        ),
+        (
+            "an output that does not suit the data",
+            changed("    \"Linear\",", "    { type = \"Linear\", out_features = 12 },"),
+        ),
+        ("a parameter that fits no memory", changed("256", "2_000_000_000")),
+        ("a size beyond all bounds", changed("256", "99_999_999_999")),
+        (
+            "a loss that does not suit the data",
+            changed("[train]", "[loss]\ntype = \"MSELoss\"\n\n[train]"),
+        ),
+        (
+            "a schedule without its length",
+            changed("[train]", "[schedule]\ntype = \"StepLR\"\n\n[train]"),
+        ),
+    ];
+    let mut text = String::new();
+    for (mistake, config) in cases {
+        fs::write(dir.join("my.toml"), config).unwrap();
+        let message = fails(&dir, &["train", "my.toml"], 2);
+        writeln!(text, "## {mistake}\n\n{message}").unwrap();
+    }
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "a folder was made");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(SNAPSHOT, &text).unwrap();
+        return;
+    }
+    let recorded = fs::read_to_string(SNAPSHOT).unwrap();
+    for (was, is) in recorded.split("## ").zip(text.split("## ")) {
+        assert_eq!(was, is, "\nrun with UPDATE_SNAPSHOTS=1 if the change is meant");
+    }
+    assert_eq!(recorded.len(), text.len());
+}
+
+#[test]
+fn files_that_cannot_be_read_end_with_1() {
+    let dir = folder("config-files");
+    let message = fails(&dir, &["train", "nowhere.toml"], 1);
+    assert!(message.contains("nowhere.toml") && message.contains("check the path"), "{message}");
+    let message = fails(&dir, &["train", "."], 1);
+    assert!(message.contains(". is a folder"), "{message}");
+    fs::write(dir.join("bytes.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(fails(&dir, &["train", "bytes.toml"], 1).contains("bytes.toml"));
+    for of in ["nowhere", "."] {
+        assert!(fails(&dir, &["summary", of], 1).contains(of));
+    }
+}
+
+#[test]
+fn options_override_the_file() {
+    let dir = folder("config-options");
+    fs::write(dir.join("my.toml"), DEFAULT).unwrap();
+    let options = ["--epochs", "1", "--lr", "1e-3", "--seed", "9", "--batch-size", "64"];
+    succeeds(&dir, &[&["train", "my.toml", "--out", "run"], &options[..]].concat());
+    let resolved = fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    for line in ["epochs = 1", "lr = 0.001", "seed = 9", "batch_size = 64", "device = \"cpu\""] {
+        assert!(resolved.lines().any(|l| l == line), "{line} is not in\n{resolved}");
+    }
+    // What was resolved is a configuration, of the same run.
+    succeeds(&dir, &["train", "run/config.toml", "--out", "again"]);
+    let model = |run: &str| fs::read(dir.join(run).join("model.safetensors")).unwrap();
+    assert!(model("again") == model("run"));
+    // So is the one without options.
+    succeeds(&dir, &["train", "--epochs", "1", "--out", "plain"]);
+    succeeds(&dir, &["train", "my.toml", "--epochs", "1", "--out", "file"]);
+    assert!(model("plain") == model("file"));
+}
+
+#[test]
+fn a_number_is_predicted_from_a_table() {
+    let dir = folder("regression");
+    let mut table = "a,b,y\n".to_owned();
+    for i in 0..200 {
+        let (a, b) = (f64::from(i % 20) / 10.0, f64::from(i % 7) / 3.0);
+        writeln!(table, "{a},{b},{}", 3.0 * a - 2.0 * b + 1.0).unwrap();
+    }
+    fs::write(dir.join("line.csv"), table).unwrap();
+    let config = "[data]\ntype = \"csv-regression\"\npath = \"line.csv\"\ntarget = \"y\"\n\
+                  [model]\nlayers = [\"Linear\"]\n[optimizer]\ntype = \"Adam\"\nlr = 0.1\n\
+                  [schedule]\ntype = \"StepLR\"\nstep_size = 20\n[train]\nepochs = 40\n";
+    fs::write(dir.join("line.toml"), config).unwrap();
+    let out = succeeds(&dir, &["train", "line.toml", "--out", "run"]);
+    assert!(out.contains("160 rows of 2 columns to train on, 40 to test, to predict y"), "{out}");
+    let metrics: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join("run/metrics.json")).unwrap()).unwrap();
+    // The function is linear, so it is found.
+    let test = &metrics["test"];
+    assert!(test["r2"].as_f64().unwrap() > 0.999, "{metrics}");
+    assert!(test["mean_absolute_error"].as_f64().unwrap() < 0.05, "{metrics}");
+    assert!(metrics["epochs"][39]["mean_absolute_error"].is_f64(), "{metrics}");
+    assert!(metrics["epochs"][39].get("accuracy").is_none(), "{metrics}");
+    // The path is absolute in the run: it is found from anywhere.
+    let run = dir.join("run");
+    let line = |out: &str| out.lines().find(|l| l.starts_with("test loss")).unwrap().to_owned();
+    let again = succeeds(Path::new("/"), &["eval", run.to_str().unwrap()]);
+    assert_eq!(line(&again), line(&out));
+}
+
+#[test]
+fn the_summary_counts_what_can_be_counted_by_hand() {
+    let dir = folder("summary");
+    fs::write(dir.join("my.toml"), DEFAULT).unwrap();
+    let table = succeeds(&dir, &["summary", "my.toml"]);
+    let row = |name: &str| -> Vec<String> {
+        let line =
+            table.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{table}"));
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    // 64 · 256 products and sums, and 256 biases.
+    let first = row("in_features=64");
+    assert!(
+        first.contains(&"16,640".to_owned()) && first.contains(&"33,024".to_owned()),
+        "{table}"
+    );
+    assert!(row("ReLU").contains(&"256]".to_owned()) && row("ReLU").contains(&"–".to_owned()));
+    let total = row("total");
+    assert!(
+        total.contains(&"19,210".to_owned()) && total.contains(&"38,410".to_owned()),
+        "{table}"
+    );
+    succeeds(&dir, &["train", "--quiet", "--epochs", "1", "--out", "run"]);
+    assert_eq!(succeeds(&dir, &["summary", "run"]), table);
+}
+
+#[test]
+fn the_reference_configurations_are_read() {
+    let mut seen = 0;
+    for entry in fs::read_dir(CONFIGS).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let config = Config::read(&path).and_then(|config| config.check());
+        let waiting = WAITING.contains(&name.as_str());
+        assert_eq!(config.is_err(), waiting, "{name}: {config:?}; is WAITING up to date?");
+        seen += 1;
+    }
+    assert!(seen >= 5, "{seen} files in {CONFIGS}");
+    let digits = Config::read(&Path::new(CONFIGS).join("digits_mlp.toml")).unwrap();
+    assert_eq!(digits, Config::default());
+}
+
+#[test]
+fn a_mistake_is_found_before_data_are_read() {
+    let dir = folder("config-first");
+    let config = changed("\"digits\"", "\"mnist\"\npath = \"nowhere\"").replace("256", "\"many\"");
+    fs::write(dir.join("my.toml"), config).unwrap();
+    let outcome = gradus(&dir, &["train", "my.toml"]);
+    assert!(outcome.code == 2 && outcome.err.contains("out_features"), "{}", outcome.err);
+}

@@ -1,0 +1,143 @@
+//! Data that are damaged, do not belong together or are not there.
+
+use std::fs;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+
+use crate::command::{fails, folder, succeeds};
+
+fn idx(dims: &[u32], elements: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, dims.len() as u8];
+    file.extend(dims.iter().flat_map(|d| d.to_be_bytes()));
+    file.extend(elements);
+    file
+}
+
+/// Writes MNIST's four files with two images to train on and one to test.
+fn write_mnist(dir: &Path) {
+    let images = |n: u32| idx(&[n, 28, 28], &vec![7; n as usize * 784]);
+    fs::write(dir.join("train-images-idx3-ubyte"), images(2)).unwrap();
+    fs::write(dir.join("train-labels-idx1-ubyte"), idx(&[2], &[3, 4])).unwrap();
+    fs::write(dir.join("t10k-images-idx3-ubyte"), images(1)).unwrap();
+    fs::write(dir.join("t10k-labels-idx1-ubyte"), idx(&[1], &[3])).unwrap();
+}
+
+#[test]
+fn damaged_idx_files_end_with_1() {
+    let dir = folder("idx");
+    let data = dir.join("mnist");
+    fs::create_dir(&data).unwrap();
+    write_mnist(&data);
+    let train = ["train", "--data", "mnist", "--data-dir", "mnist", "--epochs", "1"];
+    let good = succeeds(&dir, &train);
+    assert!(good.contains("mnist: 2 images [1, 28, 28] to train on, 1 to test"), "{good}");
+    let whole = fs::read(data.join("train-images-idx3-ubyte")).unwrap();
+    let runs = fs::read_dir(dir.join("runs")).unwrap().count();
+    let cases = [
+        ("train-images-idx3-ubyte", whole[..100].to_vec(), "truncated"),
+        ("train-images-idx3-ubyte", whole[..3].to_vec(), "truncated"),
+        ("train-images-idx3-ubyte", b"<!DOCTYPE html>".to_vec(), "not an IDX file"),
+        ("train-labels-idx1-ubyte", idx(&[3], &[3, 4, 5]), "holds 2 images, but"),
+        ("train-labels-idx1-ubyte", idx(&[2], &[3, 10]), "the label of sample 1 is 10 (offset 9)"),
+        ("t10k-labels-idx1-ubyte", idx(&[1], &[]), "truncated"),
+    ];
+    for (name, content, expected) in cases {
+        write_mnist(&data);
+        fs::write(data.join(name), content).unwrap();
+        let message = fails(&dir, &train, 1);
+        assert!(message.contains(name) && message.contains(expected), "{message}");
+        assert!(message.contains("get "), "no remedy: {message}");
+    }
+    assert_eq!(fs::read_dir(dir.join("runs")).unwrap().count(), runs, "a folder was made");
+}
+
+#[test]
+fn damaged_cifar_files_end_with_1() {
+    let dir = folder("cifar");
+    let train = ["train", "--data", "cifar10", "--data-dir", "."];
+    let message = fails(&dir, &train, 1);
+    assert!(message.contains("data_batch_1.bin") && message.contains("tar.gz"), "{message}");
+    fs::write(dir.join("data_batch_1.bin"), vec![0; 10_000]).unwrap();
+    for name in ["data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"] {
+        fs::write(dir.join(name), []).unwrap();
+    }
+    let message = fails(&dir, &train, 1);
+    assert!(message.contains("truncated: it ends at offset 10000 within image 3"), "{message}");
+    fs::remove_file(dir.join("data_batch_1.bin")).unwrap();
+    fs::write(dir.join("cifar-10-binary.tar.gz"), b"\x1f\x8b\x08 no archive").unwrap();
+    let message = fails(&dir, &train, 1);
+    assert!(message.contains("cifar-10-binary.tar.gz: cannot be read"), "{message}");
+}
+
+#[test]
+fn tables_and_texts_that_are_wrong_end_with_1() {
+    let dir = folder("tables");
+    let config =
+        |data: &str| format!("[data]\n{data}\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n");
+    let cases = [
+        (
+            "type = \"csv-regression\"\npath = \"t.csv\"\ntarget = \"y\"",
+            "x,y\n1,2\nred,3\n",
+            "line 3",
+        ),
+        ("type = \"csv-regression\"\npath = \"t.csv\"\ntarget = \"z\"", "x,y\n1,2\n2,3\n", "\"z\""),
+        (
+            "type = \"csv-classification\"\npath = \"t.csv\"\ntarget = \"y\"",
+            "x,y\n,a\n2,b\n",
+            "line 2",
+        ),
+        ("type = \"csv-regression\"\npath = \"no.csv\"\ntarget = \"y\"", "", "no.csv"),
+        ("type = \"text\"\npath = \"t.csv\"", "short", "give a longer text"),
+    ];
+    for (data, content, expected) in cases {
+        fs::write(dir.join("t.csv"), content).unwrap();
+        fs::write(dir.join("my.toml"), config(data)).unwrap();
+        let message = fails(&dir, &["train", "my.toml"], 1);
+        assert!(message.contains(expected) && message.contains(".csv"), "{message}");
+    }
+}
+
+#[test]
+fn folders_of_images_are_trained_on_and_wrong_ones_named() {
+    let dir = folder("images");
+    let write = |path: &str, side: u32, shade: u8| {
+        let path = dir.join("pets").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RgbImage::from_pixel(side, side, Rgb([shade; 3])).save(path).unwrap();
+    };
+    for i in 0..10 {
+        write(&format!("black/{i}.png"), 4, i);
+        write(&format!("white/{i}.png"), 4, 255 - i);
+    }
+    let config = "[data]\ntype = \"image-folder\"\npath = \"pets\"\nchannels = 1\n\
+                  [model]\nlayers = [\"Flatten\", \"Linear\"]\n\
+                  [optimizer]\ntype = \"Adam\"\nlr = 0.1\n[train]\nepochs = 20\n";
+    fs::write(dir.join("pets.toml"), config).unwrap();
+    let out = succeeds(&dir, &["train", "pets.toml", "--out", "run"]);
+    assert!(out.contains("16 images [1, 4, 4] to train on, 4 to test, 2 classes"), "{out}");
+    assert!(out.contains("test accuracy 100.00%"), "{out}");
+
+    let eager = fs::read(dir.join("run/model.safetensors")).unwrap();
+    fs::write(dir.join("lazy.toml"), config.replace("channels", "in_memory = false\nchannels"))
+        .unwrap();
+    succeeds(&dir, &["train", "lazy.toml", "--workers", "2", "--out", "lazy"]);
+    assert!(fs::read(dir.join("lazy/model.safetensors")).unwrap() == eager);
+
+    write("white/3.png", 5, 255);
+    let message = fails(&dir, &["train", "pets.toml"], 1);
+    assert!(
+        message.contains("3.png: the image is 5×5, but ") && message.contains("4×4"),
+        "{message}"
+    );
+    fs::write(dir.join("pets.toml"), config.replace("channels", "resize = 3\nchannels")).unwrap();
+    let out = succeeds(&dir, &["train", "pets.toml", "--epochs", "1"]);
+    assert!(out.contains("images [1, 3, 3]"), "{out}");
+}
+
+#[test]
+fn runs_that_cannot_be_written_end_with_1() {
+    let dir = folder("unwritable");
+    let message = fails(&dir, &["train", "--epochs", "1", "--out", "/dev/null/run"], 1);
+    assert!(message.contains("cannot make the folder /dev/null/run"), "{message}");
+}

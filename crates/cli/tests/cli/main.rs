@@ -1,0 +1,8 @@
+//! The command as its users meet it: what it prints, what it leaves behind, how it ends.
+
+mod command;
+mod configs;
+mod data;
+mod manual;
+mod predict;
+mod runs;

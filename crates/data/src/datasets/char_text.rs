@@ -1,0 +1,173 @@
+//! Text for character language models.
+
+use std::fs;
+use std::path::Path;
+
+use gradus_tensor::{Error, ErrorKind, Result};
+
+use crate::{Array, Dataset, Split};
+
+/// How a text becomes samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CharTextOptions {
+    /// How many characters a sample has: 64 by default.
+    pub block_size: usize,
+    /// The share of the text, at its end, that is for testing: 0.1 by default.
+    pub test_fraction: f64,
+}
+
+impl Default for CharTextOptions {
+    fn default() -> CharTextOptions {
+        CharTextOptions { block_size: 64, test_fraction: 0.1 }
+    }
+}
+
+/// A text file as samples of a character language model: blocks of `T` characters, and as targets
+/// the same blocks one character further on.
+///
+/// The vocabulary is the text's characters in the order of Unicode; a token is a position in it.
+/// Blocks do not overlap, so an epoch reads the text once. Samples are `(Array<i64>, Array<i64>)`
+/// of shape `[T]`, and batches two int64 tensors `[batch, T]`.
+///
+/// ```
+/// use gradus_data::datasets::{CharText, CharTextOptions};
+/// use gradus_data::{Dataset, Split};
+///
+/// let options = CharTextOptions { block_size: 3, test_fraction: 0.5 };
+/// let text = CharText::new("abcabcab", Split::Train, options)?;
+/// assert_eq!(text.vocabulary(), ['a', 'b', 'c']);
+/// let (input, target) = text.get(0)?;
+/// assert_eq!((input.data(), target.data()), (&[0, 1, 2][..], &[1, 2, 0][..]));
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CharText {
+    name: String,
+    vocabulary: Vec<char>,
+    tokens: Vec<i64>,
+    block_size: usize,
+}
+
+impl CharText {
+    /// One part of a text file in UTF-8.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not UTF-8, or is too short for one block.
+    pub fn open(
+        path: impl AsRef<Path>,
+        split: Split,
+        options: CharTextOptions,
+    ) -> Result<CharText> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("{}: {e}; give a text file", path.display()))
+        })?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let message = format!(
+                "{}: not UTF-8 at offset {}; convert it to UTF-8",
+                path.display(),
+                e.utf8_error().valid_up_to()
+            );
+            Error::new(ErrorKind::Format, message)
+        })?;
+        let text = CharText::new(&text, split, options);
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        text.map(|text| CharText { name: format!("{name} ({split})"), ..text })
+            .map_err(|e| e.context(path.display()))
+    }
+
+    /// One part of a text.
+    ///
+    /// # Errors
+    /// If it is too short for one block.
+    pub fn new(text: &str, split: Split, options: CharTextOptions) -> Result<CharText> {
+        let CharTextOptions { block_size, test_fraction } = options;
+        if block_size == 0 || !(test_fraction > 0.0 && test_fraction < 1.0) {
+            let message = format!(
+                "block_size is {block_size} and test_fraction {test_fraction}; give 1 or more \
+                 characters, and a number between 0 and 1"
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let mut vocabulary: Vec<char> = text.chars().collect();
+        let test = (vocabulary.len() as f64 * test_fraction).round() as usize;
+        let range = match split {
+            Split::Train => 0..vocabulary.len() - test,
+            Split::Test => vocabulary.len() - test..vocabulary.len(),
+        };
+        let part: Vec<char> = vocabulary[range].to_vec();
+        vocabulary.sort_unstable();
+        vocabulary.dedup();
+        if part.len() <= block_size {
+            let message = format!(
+                "the part to {split} has {} characters, and a block of {block_size} needs one \
+                 more than that; give a longer text or a smaller block_size",
+                part.len()
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        let token = |c: &char| vocabulary.binary_search(c).map_or(0, |at| at as i64);
+        let tokens = part.iter().map(token).collect();
+        Ok(CharText { name: format!("text ({split})"), vocabulary, tokens, block_size })
+    }
+
+    /// The characters; a token is a position in this list.
+    pub fn vocabulary(&self) -> &[char] {
+        &self.vocabulary
+    }
+
+    /// How many characters a sample has.
+    pub fn block_size(&self) -> usize {
+        self.block_size
+    }
+}
+
+impl Dataset for CharText {
+    type Item = (Array<i64>, Array<i64>);
+
+    fn len(&self) -> usize {
+        (self.tokens.len() - 1) / self.block_size
+    }
+
+    fn get(&self, index: usize) -> Result<Self::Item> {
+        let start = index * self.block_size;
+        let block = |start| {
+            Array::new([self.block_size], self.tokens[start..start + self.block_size].to_vec())
+        };
+        Ok((block(start)?, block(start + 1)?))
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_the_text_once() {
+        let options = CharTextOptions { block_size: 4, test_fraction: 0.25 };
+        let text = "Grüße, Welt: öäü";
+        let train = CharText::new(text, Split::Train, options).unwrap();
+        let test = CharText::new(text, Split::Test, options);
+        assert!(test.unwrap_err().message().contains("the part to test has 4 characters"));
+        let spelt = |tokens: &Array<i64>| -> String {
+            tokens.data().iter().map(|&t| train.vocabulary()[t as usize]).collect()
+        };
+        let blocks: Vec<_> = (0..train.len()).map(|i| train.get(i).unwrap()).collect();
+        let inputs: Vec<String> = blocks.iter().map(|(input, _)| spelt(input)).collect();
+        let targets: Vec<String> = blocks.iter().map(|(_, target)| spelt(target)).collect();
+        assert_eq!(inputs, ["Grüß", "e, W"]);
+        assert_eq!(targets, ["rüße", ", We"]);
+    }
+
+    #[test]
+    fn both_parts_have_one_vocabulary() {
+        let options = CharTextOptions { block_size: 2, test_fraction: 0.5 };
+        let part = |split| CharText::new("aaaaaazzzzzz", split, options).unwrap();
+        assert_eq!(part(Split::Train).vocabulary(), part(Split::Test).vocabulary());
+        assert_eq!(part(Split::Test).get(0).unwrap().0.data(), [1, 1]);
+    }
+}

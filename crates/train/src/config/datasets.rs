@@ -1,0 +1,150 @@
+//! The datasets that a configuration may choose.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use gradus_data::datasets::{
+    self, CharText, CharTextOptions, ImageFolder, ImageFolderOptions, ImageSize, Table,
+    TableOptions, Target,
+};
+use gradus_data::{Dataset, LabelledImages, Normalization, Parts, Split};
+use gradus_tensor::{Error, ErrorKind, Result};
+
+use super::table::table;
+use super::value::Probability;
+use crate::data::{Data, DataSpec, Input, Task};
+
+/// Numbers for each channel of an image.
+type Channels = Option<Vec<f64>>;
+
+table! {
+    /// Every dataset known by name. A dataset of another kind is one more row. Those that are read
+    /// from files have a `path`.
+    pub const DATASETS: fn(split: Split) -> Data;
+
+    /// UCI optical handwritten digits, 1,437 + 360 of 1×8×8, built in
+    "digits" { mean: Channels = None, std: Channels = None } => {
+        images(datasets::digits(split), mean, std)
+    };
+    /// MNIST: handwritten digits, 60,000 + 10,000 of 1×28×28
+    "mnist" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::mnist(path, split)?, mean, std)
+    };
+    /// Fashion-MNIST: articles of clothing, 60,000 + 10,000 of 1×28×28
+    "fashion-mnist" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::fashion_mnist(path, split)?, mean, std)
+    };
+    /// CIFAR-10: photographs, 50,000 + 10,000 of 3×32×32
+    "cifar10" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::cifar10(path, split)?, mean, std)
+    };
+    /// CIFAR-100: photographs of 100 classes, 50,000 + 10,000 of 3×32×32
+    "cifar100" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::cifar100(path, split)?, mean, std)
+    };
+    /// PNG and JPEG files, a folder for each class
+    "image-folder" {
+        path: PathBuf,
+        channels: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2),
+        resize: Option<[usize; 2]> = None,
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+        in_memory: bool = true,
+        mean: Channels = None,
+        std: Channels = None,
+    } => {
+        let resize = resize.map(|[height, width]| ImageSize { height, width });
+        let test_fraction = test_fraction.0;
+        let options =
+            ImageFolderOptions { channels: channels.get(), resize, test_fraction, seed };
+        image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
+    };
+    /// A CSV table with a number to predict
+    "csv-regression" {
+        path: PathBuf,
+        target: String,
+        standardize: bool = true,
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let test_fraction = test_fraction.0;
+        let kind = Target::Number;
+        let options = TableOptions { target, kind, standardize, test_fraction, seed };
+        csv(Table::open(path, split, &options)?, &options.target)
+    };
+    /// A CSV table with a class to predict
+    "csv-classification" {
+        path: PathBuf,
+        target: String,
+        standardize: bool = true,
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let test_fraction = test_fraction.0;
+        let kind = Target::Class;
+        let options = TableOptions { target, kind, standardize, test_fraction, seed };
+        csv(Table::open(path, split, &options)?, &options.target)
+    };
+    /// A text file, whose next character is to be predicted
+    "text" {
+        path: PathBuf,
+        block_size: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63),
+        test_fraction: Probability = Probability(0.1),
+    } => {
+        let (block_size, test_fraction) = (block_size.get(), test_fraction.0);
+        let text = CharText::open(path, split, CharTextOptions { block_size, test_fraction })?;
+        let task = Task::Language { vocabulary: text.vocabulary().iter().collect() };
+        let input = Input::Tokens { length: block_size };
+        Ok(Data::new(Parts(text), DataSpec { input, task }))
+    };
+}
+
+fn images(images: LabelledImages, mean: Channels, std: Channels) -> Result<Data> {
+    let normalization = normalization(mean, std)?;
+    let spec = DataSpec {
+        input: Input::image(&images.image_shape(), normalization.as_ref()),
+        task: Task::Classification { classes: images.classes().to_vec() },
+    };
+    Ok(Data::new(Parts(images.normalize(normalization)?), spec))
+}
+
+fn image_folder(
+    folder: ImageFolder,
+    channels: NonZeroUsize,
+    in_memory: bool,
+    mean: Channels,
+    std: Channels,
+) -> Result<Data> {
+    if in_memory {
+        return images(folder.in_memory(gradus_tensor::num_threads())?, mean, std);
+    }
+    let normalization = normalization(mean, std)?;
+    let size = folder.image_size();
+    let spec = DataSpec {
+        input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
+        task: Task::Classification { classes: folder.classes().to_vec() },
+    };
+    Ok(Data::new(Parts(folder.normalize(normalization)), spec))
+}
+
+fn csv(table: Table, target: &str) -> Result<Data> {
+    let input = Input::Columns { names: table.columns().to_vec() };
+    let task = match table.classes() {
+        [] => Task::Regression { target: target.to_owned() },
+        classes => Task::Classification { classes: classes.to_vec() },
+    };
+    debug_assert!(!table.is_empty());
+    Ok(Data::new(Parts(table), DataSpec { input, task }))
+}
+
+fn normalization(mean: Channels, std: Channels) -> Result<Option<Normalization>> {
+    let single = |numbers: Vec<f64>| -> Vec<f32> { numbers.iter().map(|&x| x as f32).collect() };
+    match (mean, std) {
+        (None, None) => Ok(None),
+        (Some(mean), Some(std)) => Normalization::new(&single(mean), &single(std)).map(Some),
+        _ => {
+            let message = "`mean` and `std` belong together; give both or neither";
+            Err(Error::new(ErrorKind::Usage, message))
+        }
+    }
+}

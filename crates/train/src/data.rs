@@ -1,0 +1,192 @@
+//! The data of a run, of whatever kind: samples, and what a model must know of them.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use gradus_data::{Dataset, Normalization, Part};
+use gradus_tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::thousands;
+
+/// Samples of any kind, whose batches are an input and a target.
+pub type Samples = Arc<dyn Dataset<Item = (Part, Part)>>;
+
+/// One part of the data of a run.
+#[derive(Clone)]
+pub struct Data {
+    samples: Samples,
+    spec: DataSpec,
+}
+
+impl Data {
+    /// Samples and what they are.
+    pub fn new(samples: impl Dataset<Item = (Part, Part)> + 'static, spec: DataSpec) -> Data {
+        Data { samples: Arc::new(samples), spec }
+    }
+
+    /// The samples.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// What they are.
+    pub fn spec(&self) -> &DataSpec {
+        &self.spec
+    }
+}
+
+/// What a model must know of its data, as `data.json` in a run's folder holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSpec {
+    /// What a sample is.
+    pub input: Input,
+    /// What is to be predicted of it.
+    pub task: Task,
+}
+
+/// What a sample is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Input {
+    /// An image, scaled to 0–1 and then normalised by each channel's mean and standard deviation.
+    Image {
+        /// 1 is grey, 3 is colour.
+        channels: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// One for each channel; empty if images are not normalised.
+        mean: Vec<f32>,
+        /// One for each channel; empty if images are not normalised.
+        std: Vec<f32>,
+    },
+    /// A row of numbers.
+    Columns {
+        /// What they are called.
+        names: Vec<String>,
+    },
+    /// Positions in a vocabulary.
+    Tokens {
+        /// How many.
+        length: usize,
+    },
+}
+
+/// What is to be predicted of a sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Task {
+    /// Its class.
+    Classification {
+        /// The names of the classes.
+        classes: Vec<String>,
+    },
+    /// A number.
+    Regression {
+        /// What it is called.
+        target: String,
+    },
+    /// The next character, at each position.
+    Language {
+        /// The characters.
+        vocabulary: String,
+    },
+}
+
+impl Input {
+    /// Images of a shape `[channels, height, width]`.
+    pub(crate) fn image(shape: &[usize], normalization: Option<&Normalization>) -> Input {
+        let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);
+        Input::Image {
+            channels: size(0),
+            height: size(1),
+            width: size(2),
+            mean: normalization.map_or(Vec::new(), |n| n.mean().to_vec()),
+            std: normalization.map_or(Vec::new(), |n| n.std().to_vec()),
+        }
+    }
+
+    /// The shape of one sample.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Input::Image { channels, height, width, .. } => vec![*channels, *height, *width],
+            Input::Columns { names } => vec![names.len()],
+            Input::Tokens { length } => vec![*length],
+        }
+    }
+
+    /// The dtype of a batch.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Input::Image { .. } | Input::Columns { .. } => DType::F32,
+            Input::Tokens { .. } => DType::I64,
+        }
+    }
+
+    /// So many samples, in words: `1,437 images [1, 8, 8]`.
+    pub(crate) fn count(&self, samples: usize) -> String {
+        let n = thousands(samples as u64);
+        match self {
+            Input::Image { channels, height, width, .. } => {
+                format!("{n} images [{channels}, {height}, {width}]")
+            }
+            Input::Columns { names } => format!("{n} rows of {} columns", names.len()),
+            Input::Tokens { length } => format!("{n} blocks of {length} characters"),
+        }
+    }
+}
+
+impl Task {
+    /// How many numbers a model puts out for each prediction.
+    pub(crate) fn outputs(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(match self {
+            Task::Classification { classes } => classes.len(),
+            Task::Regression { .. } => 1,
+            Task::Language { vocabulary } => vocabulary.chars().count(),
+        })
+    }
+
+    pub(crate) fn default_loss(&self) -> &'static str {
+        match self {
+            Task::Classification { .. } | Task::Language { .. } => "CrossEntropyLoss",
+            Task::Regression { .. } => "MSELoss",
+        }
+    }
+
+    /// Predictions and targets with one row for each prediction: the positions of a text are
+    /// predictions of their own, `[N, T, vocabulary]` and `[N, T]` → `[N·T, vocabulary]` and
+    /// `[N·T]`.
+    pub(crate) fn align(&self, predictions: Tensor, targets: Tensor) -> (Tensor, Tensor) {
+        match self {
+            Task::Language { .. } => (predictions.flatten(0, -2), targets.flatten(0, -1)),
+            _ => (predictions, targets),
+        }
+    }
+}
+
+impl DataSpec {
+    /// The shape of a model's output for one sample.
+    pub fn output(&self) -> Vec<usize> {
+        let outputs = self.task.outputs().map_or(0, NonZeroUsize::get);
+        match &self.task {
+            Task::Language { .. } => self.input.shape().into_iter().chain([outputs]).collect(),
+            _ => vec![outputs],
+        }
+    }
+}
+
+/// `10 classes`, `to predict price`.
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Task::Classification { classes } => write!(f, "{} classes", classes.len()),
+            Task::Regression { target } => write!(f, "to predict {target}"),
+            Task::Language { vocabulary } => {
+                write!(f, "{} different characters", vocabulary.chars().count())
+            }
+        }
+    }
+}

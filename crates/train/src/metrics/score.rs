@@ -1,0 +1,61 @@
+//! What is watched during training besides the loss: accuracy, or the mean absolute error.
+
+use std::fmt;
+
+use gradus_tensor::{Device, Result, Tensor};
+use serde::Serialize;
+
+use super::{Accuracy, Errors};
+use crate::data::Task;
+
+/// A running metric that suits a task.
+#[derive(Debug)]
+pub(crate) enum Score {
+    Accuracy(Accuracy),
+    Errors(Errors),
+}
+
+/// The value of the metric that suits the task.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreValue {
+    /// The share of correct predictions, 0–1.
+    Accuracy(f64),
+    /// The mean distance of predicted numbers from the true ones.
+    MeanAbsoluteError(f64),
+}
+
+impl Score {
+    pub(crate) fn new(task: &Task, device: Device) -> Score {
+        match task {
+            Task::Classification { .. } | Task::Language { .. } => {
+                Score::Accuracy(Accuracy::new(device))
+            }
+            Task::Regression { .. } => Score::Errors(Errors::new(device)),
+        }
+    }
+
+    pub(crate) fn update(&mut self, predictions: &Tensor, targets: &Tensor) {
+        match self {
+            Score::Accuracy(accuracy) => accuracy.update(predictions, targets),
+            Score::Errors(errors) => errors.update(predictions, targets),
+        }
+    }
+
+    pub(crate) fn value(&self) -> Result<ScoreValue> {
+        Ok(match self {
+            Score::Accuracy(accuracy) => ScoreValue::Accuracy(accuracy.value()?),
+            Score::Errors(errors) => ScoreValue::MeanAbsoluteError(errors.mean_absolute_error()?),
+        })
+    }
+}
+
+/// `accuracy  91.44%`.
+impl fmt::Display for ScoreValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScoreValue::Accuracy(share) => write!(f, "accuracy {:>6.2}%", 100.0 * share),
+            ScoreValue::MeanAbsoluteError(error) => write!(f, "MAE {error:.4}"),
+        }
+    }
+}
