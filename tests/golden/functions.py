@@ -25,17 +25,18 @@ NAN, INF = float("nan"), float("inf")
 BOOL, U8, I32, I64 = torch.bool, torch.uint8, torch.int32, torch.int64
 F16, F32, F64 = torch.float16, torch.float32, torch.float64
 
-# What Gradus calls a function, where it is not PyTorch's name.
+# What Gradus calls a function, where it is not a method of the same name.
 GRADUS = {
-    "all": "Tensor::all",
-    "arange": "Tensor::arange_step",
-    "clip": "Tensor::clip",
-    "div": "Tensor::div_rounded",
+    "add": "+",
+    "arange": "Tensor::arange, Tensor::arange_step",
+    "div": "/, Tensor::div_rounded",
     "linalg.vector_norm": "Tensor::norm",
+    "mul": "*",
     "nn.functional.one_hot": "Tensor::one_hot",
     "nn.functional.cosine_similarity": "Tensor::cosine_similarity",
     "round": "Tensor::round, Tensor::round_decimals",
     "split": "Tensor::split, Tensor::split_sizes",
+    "sub": "-",
     "squeeze": "Tensor::squeeze, Tensor::squeeze_all, Tensor::squeeze_axes",
     "where": "Tensor::where_",
 }

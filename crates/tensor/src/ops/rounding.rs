@@ -61,7 +61,12 @@ impl Tensor {
     /// An integer divisor 0 fails the evaluation and is named with its position. Floats give ±∞ or NaN.
     #[track_caller]
     pub fn div_rounded(&self, other: impl IntoOperand, rounding: Rounding) -> Tensor {
-        let (a, b) = match self.divided("div_rounded", &other.into_operand()) {
+        self.quotient("div_rounded", &other.into_operand(), rounding)
+    }
+
+    #[track_caller]
+    fn quotient(&self, op: &str, other: &Operator<'_>, rounding: Rounding) -> Tensor {
+        let (a, b) = match self.divided(op, other) {
             Ok(pair) => pair,
             Err(failed) => return failed,
         };
@@ -88,7 +93,7 @@ impl Tensor {
     /// The quotient rounded down: [`div_rounded`](Tensor::div_rounded) with [`Rounding::Floor`].
     #[track_caller]
     pub fn floor_divide(&self, other: impl IntoOperand) -> Tensor {
-        self.div_rounded(other, Rounding::Floor)
+        self.quotient("floor_divide", &other.into_operand(), Rounding::Floor)
     }
 
     /// x − y · trunc(x / y), exactly: the remainder with the sign of x.
