@@ -360,7 +360,7 @@ scalar_ops! {
         /// a − b · trunc(a / b), exactly: the remainder with the sign of a.
         Fmod = "fmod" (Float) f64 |a, b| a % b, f32 math::fmod, int no_int2,
             grad [|r| r.dy, |r| -(r.dy * r.x[0].apply(ScalarOp::DivTrunc, &[r.x[1]]))];
-        /// a / b without its fraction. For integers, a / 0 is 0: whoever records it checks the divisor.
+        /// a / b without its fraction; the quotient rounds to the dtype first. For integers, a / 0 is 0: whoever records it checks the divisor.
         DivTrunc = "div_trunc" (Number) f64 |a, b| (a / b).trunc(), f32 |a, b| (a / b).trunc(),
             int |a, b| if b == 0 { 0 } else { a.wrapping_div(b) },
             grad [|r| r.dy.constant(0.0), |r| r.dy.constant(0.0)];

@@ -185,20 +185,13 @@ impl Tensor {
     #[track_caller]
     pub fn lerp(&self, end: &Tensor, weight: impl IntoOperand) -> Tensor {
         let distance = end - self;
-        let near = |w: &Operator<'_>| self + &distance * w;
         // From the nearer end, so that a weight of 1 gives `end` exactly.
-        let far = |w: &Operator<'_>| {
-            end - &distance * binary(ScalarOp::Sub, 1.into_operand(), w.into_operand())
-        };
-        match weight.into_operand() {
-            Operator::Number(w) if w.to_f64().abs() < 0.5 => near(&Operator::Number(w)),
-            Operator::Number(w) => far(&Operator::Number(w)),
-            w => {
-                let small = match w.get() {
-                    Ok(t) => t.abs().lt(0.5),
-                    Err(_) => unreachable!("numbers are dealt with above"),
-                };
-                Tensor::where_(&small, near(&w), far(&w))
+        match weight.into_operand().get() {
+            Err(w) if w.to_f64().abs() < 0.5 => self + distance * w.to_f64(),
+            Err(w) => end - distance * (1.0 - w.to_f64()),
+            Ok(w) => {
+                let (near, far) = (self + &distance * w, end - &distance * (1.0 - w));
+                Tensor::where_(&w.abs().lt(0.5), near, far)
             }
         }
     }

@@ -120,18 +120,18 @@ impl Tensor {
         Tensor::where_(&self.eq(0), values, self.gt(0).cast(self.dtype()))
     }
 
-    /// The greater of each pair; if one is NaN, the other. Ties give the gradient to this tensor.
+    /// The greater of each pair; if one is NaN, the other. Ties share the gradient.
     #[track_caller]
     pub fn fmax(&self, other: impl IntoOperand) -> Tensor {
         let (a, b) = self.paired(&other.into_operand(), false);
-        Tensor::where_(&a.ge(&b).bitwise_or(b.isnan()), &a, &b)
+        Tensor::where_(&b.isnan(), &a, Tensor::where_(&a.isnan(), &b, a.maximum(&b)))
     }
 
-    /// The lesser of each pair; if one is NaN, the other. Ties give the gradient to this tensor.
+    /// The lesser of each pair; if one is NaN, the other. Ties share the gradient.
     #[track_caller]
     pub fn fmin(&self, other: impl IntoOperand) -> Tensor {
         let (a, b) = self.paired(&other.into_operand(), false);
-        Tensor::where_(&a.le(&b).bitwise_or(b.isnan()), &a, &b)
+        Tensor::where_(&b.isnan(), &a, Tensor::where_(&a.isnan(), &b, a.minimum(&b)))
     }
 
     /// x · 2ⁿ on integers, wrapping; 0 where n is negative or not below the width.

@@ -61,7 +61,12 @@ impl Tensor {
     /// An integer divisor 0 fails the evaluation and is named with its position. Floats give ±∞ or NaN.
     #[track_caller]
     pub fn div_rounded(&self, other: impl IntoOperand, rounding: Rounding) -> Tensor {
-        let (a, b) = match self.divided("div_rounded", &other.into_operand()) {
+        self.quotient("div_rounded", &other.into_operand(), rounding)
+    }
+
+    #[track_caller]
+    fn quotient(&self, op: &str, other: &Operator<'_>, rounding: Rounding) -> Tensor {
+        let (a, b) = match self.divided(op, other) {
             Ok(pair) => pair,
             Err(failed) => return failed,
         };
@@ -88,7 +93,7 @@ impl Tensor {
     /// The quotient rounded down: [`div_rounded`](Tensor::div_rounded) with [`Rounding::Floor`].
     #[track_caller]
     pub fn floor_divide(&self, other: impl IntoOperand) -> Tensor {
-        self.div_rounded(other, Rounding::Floor)
+        self.quotient("floor_divide", &other.into_operand(), Rounding::Floor)
     }
 
     /// x − y · trunc(x / y), exactly: the remainder with the sign of x.
@@ -134,8 +139,10 @@ impl Tensor {
         Ok((a, record(check, smallvec![b.operand()])))
     }
 
-    /// Bounded below and above: `max` where `min` exceeds it. NaN stays NaN, in a bound too. The gradient passes
-    /// where x lies within the bounds, ends included.
+    /// Bounded below and above: `max` where `min` exceeds it. NaN stays NaN, and so does one in a tensor of bounds.
+    ///
+    /// As in PyTorch, the gradient passes strictly between bounds that are numbers; with a tensor of bounds, ties share
+    /// it.
     #[track_caller]
     pub fn clamp(&self, min: impl IntoOperand, max: impl IntoOperand) -> Tensor {
         self.clamp_min(min).clamp_max(max)
@@ -147,26 +154,27 @@ impl Tensor {
         self.clamp(min, max)
     }
 
-    /// Bounded below; NaN stays NaN.
+    /// Bounded below, as [`clamp`](Tensor::clamp).
     #[track_caller]
     pub fn clamp_min(&self, min: impl IntoOperand) -> Tensor {
         match min.into_operand() {
-            // A number in the code is no NaN.
             Operator::Number(min) => {
-                Tensor::where_(&self.lt(&Operator::Number(min)), &Operator::Number(min), self)
+                let min = Operator::Number(min);
+                Tensor::where_(&self.le(&min), &min, self)
             }
-            min => Tensor::where_(&self.ge(&min).bitwise_or(self.isnan()), self, &min),
+            min => self.maximum(&min),
         }
     }
 
-    /// Bounded above; NaN stays NaN.
+    /// Bounded above, as [`clamp`](Tensor::clamp).
     #[track_caller]
     pub fn clamp_max(&self, max: impl IntoOperand) -> Tensor {
         match max.into_operand() {
             Operator::Number(max) => {
-                Tensor::where_(&self.gt(&Operator::Number(max)), &Operator::Number(max), self)
+                let max = Operator::Number(max);
+                Tensor::where_(&self.ge(&max), &max, self)
             }
-            max => Tensor::where_(&self.le(&max).bitwise_or(self.isnan()), self, &max),
+            max => self.minimum(&max),
         }
     }
 
