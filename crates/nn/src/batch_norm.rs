@@ -84,6 +84,15 @@ macro_rules! batch_norm {
                 self
             }
 
+            /// With a bias, as it starts, or with the weight alone.
+            #[must_use]
+            pub fn bias(mut self, bias: bool) -> $name {
+                if !bias {
+                    self.bias = None;
+                }
+                self
+            }
+
             /// With running statistics, as it starts, or without: then those of the batch serve in
             /// evaluation too.
             #[must_use]
@@ -165,9 +174,8 @@ macro_rules! batch_norm {
                     None => f.write_str("momentum=None, ")?,
                 }
                 let (affine, track) = (self.weight.is_some(), self.running_mean.is_some());
-                write!(f, "affine={}, track_running_stats={}", python(affine), python(track))?;
-                // PyTorch prints the bias too, which it cannot leave out alone.
-                f.write_str(")")
+                write!(f, "affine={}, bias={}, ", python(affine), python(self.bias.is_some()))?;
+                write!(f, "track_running_stats={})", python(track))
             }
         }
     )*};
