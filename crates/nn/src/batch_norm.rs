@@ -136,8 +136,14 @@ macro_rules! batch_norm {
             fn forward(&self, input: &Tensor) -> Tensor {
                 let Ok(shape) = input.try_shape() else { return input.clone() };
                 if !matches!(shape.rank(), $ranks) || shape[1] != self.num_features {
+                    let remedy = match shape.get(1) {
+                        Some(channels) if matches!(shape.rank(), $ranks) => {
+                            format!("make the layer for {channels} channels, or permute the input")
+                        }
+                        _ => "reshape the input, or take the layer for its rank".to_owned(),
+                    };
                     let message = format!(
-                        "batch_norm: expects {} with {} channels, not {shape}",
+                        "batch_norm: expects {} with {} channels, not {shape}; {remedy}",
                         $expected, self.num_features
                     );
                     let error = Error::here(ErrorKind::Shape, message);

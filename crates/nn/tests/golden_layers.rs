@@ -20,10 +20,13 @@ fn layers_agree_with_pytorch() {
 /// The masks of a case by name.
 type Masks = Vec<(String, Tensor)>;
 
+/// From inputs and masks to outputs.
+type Forward = Box<dyn Fn(&[Tensor], &Masks) -> Vec<Tensor>>;
+
 /// What a case is about.
 struct Subject {
     module: Box<dyn Module>,
-    forward: Box<dyn Fn(&[Tensor], &Masks) -> Vec<Tensor>>,
+    forward: Forward,
     print: String,
 }
 
