@@ -84,6 +84,15 @@ macro_rules! batch_norm {
                 self
             }
 
+            /// With a bias, as it starts, or with the weight alone.
+            #[must_use]
+            pub fn bias(mut self, bias: bool) -> $name {
+                if !bias {
+                    self.bias = None;
+                }
+                self
+            }
+
             /// With running statistics, as it starts, or without: then those of the batch serve in
             /// evaluation too.
             #[must_use]
@@ -127,8 +136,14 @@ macro_rules! batch_norm {
             fn forward(&self, input: &Tensor) -> Tensor {
                 let Ok(shape) = input.try_shape() else { return input.clone() };
                 if !matches!(shape.rank(), $ranks) || shape[1] != self.num_features {
+                    let remedy = match shape.get(1) {
+                        Some(channels) if matches!(shape.rank(), $ranks) => {
+                            format!("make the layer for {channels} channels, or permute the input")
+                        }
+                        _ => "reshape the input, or take the layer for its rank".to_owned(),
+                    };
                     let message = format!(
-                        "batch_norm: expects {} with {} channels, not {shape}",
+                        "batch_norm: expects {} with {} channels, not {shape}; {remedy}",
                         $expected, self.num_features
                     );
                     let error = Error::here(ErrorKind::Shape, message);
@@ -165,9 +180,8 @@ macro_rules! batch_norm {
                     None => f.write_str("momentum=None, ")?,
                 }
                 let (affine, track) = (self.weight.is_some(), self.running_mean.is_some());
-                write!(f, "affine={}, track_running_stats={}", python(affine), python(track))?;
-                // PyTorch prints the bias too, which it cannot leave out alone.
-                f.write_str(")")
+                write!(f, "affine={}, bias={}, ", python(affine), python(self.bias.is_some()))?;
+                write!(f, "track_running_stats={})", python(track))
             }
         }
     )*};

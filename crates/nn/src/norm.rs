@@ -170,6 +170,15 @@ impl GroupNorm {
         }
         self
     }
+
+    /// With a bias, as it starts, or with the weight alone.
+    #[must_use]
+    pub fn bias(mut self, bias: bool) -> GroupNorm {
+        if !bias {
+            self.bias = None;
+        }
+        self
+    }
 }
 
 impl Layer for LayerNorm {
@@ -234,7 +243,11 @@ impl fmt::Display for GroupNorm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let GroupNorm { num_groups, num_channels, .. } = self;
         let (eps, affine) = (number(self.eps), python(self.weight.is_some()));
-        write!(f, "GroupNorm({num_groups}, {num_channels}, eps={eps}, affine={affine})")
+        write!(
+            f,
+            "GroupNorm({num_groups}, {num_channels}, eps={eps}, affine={affine}, bias={})",
+            python(self.bias.is_some())
+        )
     }
 }
 

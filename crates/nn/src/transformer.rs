@@ -179,22 +179,26 @@ impl TransformerEncoderLayer {
     /// The output for an input and masks.
     #[track_caller]
     pub fn forward_with(&self, input: &Tensor, masks: MultiheadAttentionOptions<'_>) -> Tensor {
-        let attention = |x: &Tensor| {
-            let (output, _) = self.self_attn.forward_with(x, x, x, masks.need_weights(false));
-            self.dropout1.forward(&output)
-        };
-        let network = |x: &Tensor| {
-            let hidden = (self.options.activation)(&self.linear1.forward(x));
-            self.dropout2.forward(&self.linear2.forward(&self.dropout.forward(&hidden)))
-        };
         let output = if self.options.norm_first {
-            let x = input + attention(&self.norm1.forward(input));
-            &x + network(&self.norm2.forward(&x))
+            let x = input + self.attend(&self.norm1.forward(input), masks);
+            &x + self.network(&self.norm2.forward(&x))
         } else {
-            let x = self.norm1.forward(&(input + attention(input)));
-            self.norm2.forward(&(&x + network(&x)))
+            let x = self.norm1.forward(&(input + self.attend(input, masks)));
+            self.norm2.forward(&(&x + self.network(&x)))
         };
         output.within(input, self)
+    }
+
+    #[track_caller]
+    fn attend(&self, x: &Tensor, masks: MultiheadAttentionOptions<'_>) -> Tensor {
+        let (output, _) = self.self_attn.forward_with(x, x, x, masks.need_weights(false));
+        self.dropout1.forward(&output)
+    }
+
+    #[track_caller]
+    fn network(&self, x: &Tensor) -> Tensor {
+        let hidden = (self.options.activation)(&self.linear1.forward(x));
+        self.dropout2.forward(&self.linear2.forward(&self.dropout.forward(&hidden)))
     }
 }
 

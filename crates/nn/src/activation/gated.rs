@@ -42,7 +42,12 @@ impl Default for PReLU {
 }
 
 activation!(@layer PReLU,
-    |f, layer| write!(f, "PReLU(num_parameters={})", layer.weight.shape().numel()),
+    |f, layer| {
+        // 0 if the weight's initial value has failed.
+        let weight = layer.weight.variable().get();
+        let count = weight.try_shape().map_or(0, |shape| shape.numel());
+        write!(f, "PReLU(num_parameters={count})")
+    },
     |x, layer| x.prelu(&layer.weight.value()));
 
 /// `a · sigmoid(b)` of the two halves of an axis: [`Tensor::glu`].

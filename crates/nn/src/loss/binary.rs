@@ -27,7 +27,7 @@ const LEAST_PROBABILITY: f64 = 1e-12;
 /// let loss = BCELoss::default().forward(&p, &Tensor::from_slice(&[1.0f64, 1.0], [2]));
 /// assert!((loss.item::<f64>()? - 0.5 * 2f64.ln()).abs() < 1e-15);
 ///
-/// let wrong = BCELoss::default().forward(&(p * 3.0), &Tensor::from_slice(&[0.0f64, 1.0], [2]));
+/// let wrong = BCELoss::default().forward(&p, &Tensor::from_slice(&[0.0f64, 3.0], [2]));
 /// assert!(wrong.item::<f64>().unwrap_err().to_string().contains("3 at position 1"));
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```

@@ -261,8 +261,8 @@ fn trailing(
         && shape[shape.rank() - normalized.len()..] == *normalized;
     if !fits {
         let message = format!(
-            "{op}: an input of shape {shape} does not end in the normalized shape {wanted}; make \
-             them agree"
+            "{op}: an input of shape {shape} does not end in the normalized shape {wanted}, \
+             the sizes of the last axes"
         );
         return Err(fail(ErrorKind::Shape, message, Location::caller()));
     }
