@@ -25,8 +25,19 @@ macro_rules! convolution {
             /// order from the thread's generator.
             #[track_caller]
             pub fn new(in_channels: usize, out_channels: usize, kernel_size: $Size) -> $Name {
+                $Name::with_options(in_channels, out_channels, kernel_size, ConvOptions::default())
+            }
+
+            /// A layer with all options given at once.
+            #[track_caller]
+            pub fn with_options(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: $Size,
+                options: ConvOptions,
+            ) -> $Name {
                 let Pair(kernel) = kernel_size.into();
-                $Name::initialized([in_channels, out_channels], &kernel[2 - $axes..], ConvOptions::default())
+                $Name::initialized([in_channels, out_channels], &kernel[2 - $axes..], options)
             }
 
             #[track_caller]

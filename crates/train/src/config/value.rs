@@ -41,6 +41,13 @@ pub struct Positive(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probability(pub f64);
 
+/// A whole number, which may be below 0: an axis counted from the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole(pub i32);
+
+/// Padding of a convolution.
+pub type Margin = gradus_nn::Padding;
+
 /// No size of a layer or a batch is larger.
 const LARGEST: i128 = i32::MAX as i128;
 
@@ -118,6 +125,32 @@ impl Setting for Probability {
     }
     fn write(&self) -> Option<Value> {
         self.0.write()
+    }
+}
+
+impl Setting for Whole {
+    const WANTED: &'static str = "a whole number, which may be below 0";
+    fn read(value: &Value) -> Option<Whole> {
+        if let Value::Integer(i) = value { i32::try_from(*i).ok().map(Whole) } else { None }
+    }
+    fn write(&self) -> Option<Value> {
+        Some(Value::Integer(self.0.into()))
+    }
+}
+
+impl Setting for Margin {
+    const WANTED: &'static str = "a whole number, 0 or more, or two: [height, width]; or \"same\"";
+    fn read(value: &Value) -> Option<Margin> {
+        match value {
+            Value::Text(same) if same == "same" => Some(Margin::Same),
+            sizes => <[usize; 2]>::read(sizes).map(Margin::Zeros),
+        }
+    }
+    fn write(&self) -> Option<Value> {
+        match self {
+            Margin::Same => Some(Value::Text("same".to_owned())),
+            Margin::Zeros(sizes) => sizes.write(),
+        }
     }
 }
 
