@@ -26,6 +26,7 @@ fn running_statistics_are_part_of_the_step() {
     let model = (norm, head);
     let mut optimizer = SGD::new(model.parameters(), 0.1);
     let x = Tensor::randn([8, 3], DType::F32);
+    evaluate().unwrap();
     let mut step = |labels: &[i64; 8]| {
         let logits = model.1.forward(&model.0.forward(&x));
         let loss = CrossEntropyLoss::default().forward(&logits, &Tensor::from_slice(labels, [8]));
@@ -37,9 +38,10 @@ fn running_statistics_are_part_of_the_step() {
     let before = running(&model.0);
     assert_eq!(before.2, 1);
     assert_ne!(before.0, [0.0; 3]);
-    let runs = plan_stats().run;
+    let stats = plan_stats();
     step(&[0; 8]).unwrap();
-    assert_eq!(plan_stats().run, runs + 1, "statistics and weights in one plan");
+    assert_eq!(plan_stats().run, stats.run + 1, "statistics and weights in one plan");
+    assert_eq!(plan_stats().compiled, stats.compiled, "the same plan for every step");
     let before = running(&model.0);
     assert_eq!(before.2, 2);
 
@@ -122,7 +124,7 @@ fn attention_drops_weights_in_training_only() {
 fn a_query_without_keys_gets_zeros_and_no_gradient() {
     let x = Tensor::from_slice(&[1.0f64, 2.0, 3.0, 4.0], [2, 2]).requires_grad_();
     let mask = Tensor::from_slice(&[true, true, false, false], [2, 2]);
-    let options = AttentionOptions::default().mask(&mask);
+    let options = AttentionOptions::default().attn_mask(&mask);
     let y = Tensor::scaled_dot_product_attention(&x, &x, &x, options);
     y.sum().backward();
     assert_eq!(values(&y)[2..], [0.0, 0.0]);
@@ -157,6 +159,25 @@ fn a_shared_table_is_one_parameter() {
     let after = model.state_dict();
     assert_eq!(values(&after["0.weight"]), values(&after["1.weight"]));
     assert_ne!(values(&after["0.weight"]), w);
+}
+
+#[test]
+fn nothing_to_look_up_gives_nothing() {
+    let layer = Embedding::new(4, 2);
+    let rows = layer.forward(&Tensor::zeros([0, 3], DType::I64));
+    assert_eq!(rows.shape().dims(), [0, 3, 2]);
+    assert!(values(&rows).is_empty());
+}
+
+#[test]
+fn a_sample_without_a_batch_has_the_loss_of_a_batch_of_one() {
+    let logits = Tensor::from_slice(&[0.5f64, 1.0, -1.0], [3]);
+    let label = Tensor::from_slice(&[2i64], [1]);
+    let loss = |x: &Tensor, y: &Tensor| CrossEntropyLoss::default().forward(x, y).item::<f64>();
+    let batch = loss(&logits.reshape([1, 3]), &label).unwrap();
+    assert_eq!(loss(&logits, &label.reshape([])).unwrap(), batch);
+    // Labels of other integer types are labels too.
+    assert_eq!(loss(&logits.reshape([1, 3]), &label.cast(DType::U8)).unwrap(), batch);
 }
 
 #[test]
