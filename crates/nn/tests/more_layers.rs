@@ -1,7 +1,7 @@
 //! What golden values do not show: running statistics as part of a step, random masks, shared
 //! tables, gradients of all functions against finite differences.
 
-use gradus_nn::optim::{Optimizer, SGD};
+use gradus_nn::optim::{Adam, Optimizer, SGD};
 use gradus_nn::*;
 use gradus_tensor::{
     AttentionOptions, BackwardOptions, DType, Tensor, evaluate, explain_last, grad, manual_seed,
@@ -263,6 +263,73 @@ fn second_derivatives_of_activations_and_losses() {
             assert!((exact[i] - expected).abs() < 1e-6, "{name} at {i}: {} {expected}", exact[i]);
         }
     }
+}
+
+#[derive(Module)]
+#[module(crate = gradus_nn)]
+struct LanguageModel {
+    tokens: Embedding,
+    positions: Embedding,
+    encoder: TransformerEncoder,
+    head: Linear,
+}
+
+impl LanguageModel {
+    /// Seven tokens; the table of tokens is that of the output too.
+    fn new() -> LanguageModel {
+        let options = TransformerEncoderLayerOptions::new(8, 2).dim_feedforward(16).dropout(0.1);
+        let options = options.batch_first(true).norm_first(true).activation(Tensor::gelu);
+        let make = || TransformerEncoderLayer::with_options(options);
+        let tokens = Embedding::new(7, 8);
+        LanguageModel {
+            head: Linear { weight: tokens.weight.clone(), bias: None },
+            tokens,
+            positions: Embedding::new(6, 8),
+            encoder: TransformerEncoder::new(2, make).norm(LayerNorm::new([8])),
+        }
+    }
+
+    fn forward(&self, tokens: &Tensor) -> Tensor {
+        let positions = Tensor::arange(tokens.shape()[1], DType::I64);
+        let x = self.tokens.forward(tokens) + self.positions.forward(&positions);
+        let causal = MultiheadAttentionOptions::default().is_causal(true);
+        self.head.forward(&self.encoder.forward_with(&x, causal))
+    }
+}
+
+#[test]
+fn a_small_language_model_learns_to_count() {
+    let train = || {
+        manual_seed(8);
+        let model = LanguageModel::new();
+        let mut optimizer = Adam::new(model.parameters(), 0.01);
+        // Each token is followed by the next, modulo 7.
+        let rows: Vec<i64> = (0..5).flat_map(|row| (0..7).map(move |i| (row + i) % 7)).collect();
+        let rows = Tensor::from_slice(&rows, [5, 7]);
+        let (x, y) = (rows.slice(1, ..6), rows.slice(1, 1..));
+        evaluate().unwrap();
+        let mut losses = Vec::new();
+        let mut compiled = Vec::new();
+        for _ in 0..150 {
+            // Classes come before positions in the loss.
+            let logits = model.forward(&x).transpose(1, 2);
+            let loss = CrossEntropyLoss::default().forward(&logits, &y);
+            optimizer.zero_grad();
+            loss.backward();
+            optimizer.step().unwrap();
+            losses.push(loss.item::<f32>().unwrap());
+            compiled.push(plan_stats().compiled);
+        }
+        assert_eq!(compiled[149], compiled[1], "neither masks nor steps compile anew");
+        model.eval();
+        let guesses = no_grad(|| model.forward(&x).argmax(2));
+        assert_eq!(values(&guesses), values(&y), "every next token is known");
+        losses
+    };
+    let losses = train();
+    // A guess among seven costs ln 7 ≈ 1.95, and dropout keeps the loss from 0.
+    assert!(losses[0] > 1.5 && losses[149] < 0.3, "{losses:?}");
+    assert_eq!(train(), losses, "the seed decides everything");
 }
 
 #[test]
