@@ -33,7 +33,9 @@ tensors, cases = {}, []
 ROUNDED = {"Hardsigmoid", "CELU"}
 
 # Bends and where exponentials stop mattering.
-KINKS = [-1000, -30, -6, -3, -1, -0.5, -0.1, -0.0, 0, 0.1, 0.5, 1, 3, 6, 19.9, 20.1, 30, 1000]
+KINKS = [-30, -6, -3, -1, -0.5, -0.1, -0.0, 0, 0.1, 0.5, 1, 3, 6, 19.9, 20.1, 30]
+# Where they overflow; apart, as a value is compared relative to the largest beside it.
+FAR = [-1e4, -800, -100, 100, 800, 1e4]
 
 
 class Draw:
@@ -141,6 +143,7 @@ def activations():
         for i, chosen in enumerate(options):
             layer(f"{name}/{i}_regular", normal(3, 5, scale=2.0), **chosen)
             layer(f"{name}/{i}_kinks", torch.tensor(KINKS, dtype=F64), **chosen)
+            layer(f"{name}/{i}_far", torch.tensor(FAR, dtype=F64), **chosen)
         layer(f"{name}/nan", torch.tensor([NAN, 1.0], dtype=F64), grad=False, **options[0])
         layer(f"{name}/scalar", normal(), **options[-1])
     layer("PReLU/one", normal(3, 4))

@@ -145,21 +145,21 @@ activation! {
 }
 
 activation! {
-    /// `x` moved towards 0 by `lambda`, and 0 within it: [`Tensor::softshrink`].
+    /// `x` moved towards 0 by `lambd`, and 0 within it: [`Tensor::softshrink`].
     Softshrink {
         /// How far; 0.5 unless given.
-        lambda = 0.5,
-    } print "Softshrink({lambda:?})",
-    |x, layer| x.softshrink(layer.lambda);
+        lambd = 0.5,
+    } print "Softshrink({lambd:?})",
+    |x, layer| x.softshrink(layer.lambd);
 }
 
 activation! {
-    /// `x`, and 0 where `|x| ≤ lambda`: [`Tensor::hardshrink`].
+    /// `x`, and 0 where `|x| ≤ lambd`: [`Tensor::hardshrink`].
     Hardshrink {
         /// How much is too little; 0.5 unless given.
-        lambda = 0.5,
-    } print "Hardshrink({lambda:?})",
-    |x, layer| x.hardshrink(layer.lambda);
+        lambd = 0.5,
+    } print "Hardshrink({lambd:?})",
+    |x, layer| x.hardshrink(layer.lambd);
 }
 
 activation! {

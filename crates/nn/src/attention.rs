@@ -181,10 +181,10 @@ impl MultiheadAttention {
         let (batch, queries, keys) = (q.shape()[0], q.shape()[2], k.shape()[2]);
         let mask = self.mask([batch, queries, keys], query, options)?;
         let dropout = if self.mode.is_training() { self.dropout } else { 0.0 };
-        let mut attention = AttentionOptions::default().dropout(dropout);
+        let mut attention = AttentionOptions::default().dropout_p(dropout);
         match &mask {
-            Some(mask) => attention = attention.mask(mask),
-            None => attention = attention.causal(options.is_causal),
+            Some(mask) => attention = attention.attn_mask(mask),
+            None => attention = attention.is_causal(options.is_causal),
         }
         let (joined, weights) = if options.need_weights {
             let weights = Tensor::attention_weights(&q, &k, attention);

@@ -260,8 +260,8 @@ fn subject(case: &Value) -> Subject {
                 let chosen = with!(
                     AttentionOptions::default(),
                     scale: scale,
-                    causal: causal,
-                    mask: mask(masks, "attn_mask"),
+                    is_causal: causal,
+                    attn_mask: mask(masks, "attn_mask"),
                 );
                 Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], chosen)
             })

@@ -1,7 +1,7 @@
 //! What golden values do not show: running statistics as part of a step, random masks, shared
 //! tables, gradients of all functions against finite differences.
 
-use gradus_nn::optim::{Optimizer, SGD};
+use gradus_nn::optim::{Adam, Optimizer, SGD};
 use gradus_nn::*;
 use gradus_tensor::{
     AttentionOptions, BackwardOptions, DType, Tensor, evaluate, explain_last, grad, manual_seed,
@@ -26,6 +26,7 @@ fn running_statistics_are_part_of_the_step() {
     let model = (norm, head);
     let mut optimizer = SGD::new(model.parameters(), 0.1);
     let x = Tensor::randn([8, 3], DType::F32);
+    evaluate().unwrap();
     let mut step = |labels: &[i64; 8]| {
         let logits = model.1.forward(&model.0.forward(&x));
         let loss = CrossEntropyLoss::default().forward(&logits, &Tensor::from_slice(labels, [8]));
@@ -37,9 +38,10 @@ fn running_statistics_are_part_of_the_step() {
     let before = running(&model.0);
     assert_eq!(before.2, 1);
     assert_ne!(before.0, [0.0; 3]);
-    let runs = plan_stats().run;
+    let stats = plan_stats();
     step(&[0; 8]).unwrap();
-    assert_eq!(plan_stats().run, runs + 1, "statistics and weights in one plan");
+    assert_eq!(plan_stats().run, stats.run + 1, "statistics and weights in one plan");
+    assert_eq!(plan_stats().compiled, stats.compiled, "the same plan for every step");
     let before = running(&model.0);
     assert_eq!(before.2, 2);
 
@@ -122,7 +124,7 @@ fn attention_drops_weights_in_training_only() {
 fn a_query_without_keys_gets_zeros_and_no_gradient() {
     let x = Tensor::from_slice(&[1.0f64, 2.0, 3.0, 4.0], [2, 2]).requires_grad_();
     let mask = Tensor::from_slice(&[true, true, false, false], [2, 2]);
-    let options = AttentionOptions::default().mask(&mask);
+    let options = AttentionOptions::default().attn_mask(&mask);
     let y = Tensor::scaled_dot_product_attention(&x, &x, &x, options);
     y.sum().backward();
     assert_eq!(values(&y)[2..], [0.0, 0.0]);
@@ -157,6 +159,25 @@ fn a_shared_table_is_one_parameter() {
     let after = model.state_dict();
     assert_eq!(values(&after["0.weight"]), values(&after["1.weight"]));
     assert_ne!(values(&after["0.weight"]), w);
+}
+
+#[test]
+fn nothing_to_look_up_gives_nothing() {
+    let layer = Embedding::new(4, 2);
+    let rows = layer.forward(&Tensor::zeros([0, 3], DType::I64));
+    assert_eq!(rows.shape().dims(), [0, 3, 2]);
+    assert!(values(&rows).is_empty());
+}
+
+#[test]
+fn a_sample_without_a_batch_has_the_loss_of_a_batch_of_one() {
+    let logits = Tensor::from_slice(&[0.5f64, 1.0, -1.0], [3]);
+    let label = Tensor::from_slice(&[2i64], [1]);
+    let loss = |x: &Tensor, y: &Tensor| CrossEntropyLoss::default().forward(x, y).item::<f64>();
+    let batch = loss(&logits.reshape([1, 3]), &label).unwrap();
+    assert_eq!(loss(&logits, &label.reshape([])).unwrap(), batch);
+    // Labels of other integer types are labels too.
+    assert_eq!(loss(&logits.reshape([1, 3]), &label.cast(DType::U8)).unwrap(), batch);
 }
 
 #[test]
@@ -242,6 +263,73 @@ fn second_derivatives_of_activations_and_losses() {
             assert!((exact[i] - expected).abs() < 1e-6, "{name} at {i}: {} {expected}", exact[i]);
         }
     }
+}
+
+#[derive(Module)]
+#[module(crate = gradus_nn)]
+struct LanguageModel {
+    tokens: Embedding,
+    positions: Embedding,
+    encoder: TransformerEncoder,
+    head: Linear,
+}
+
+impl LanguageModel {
+    /// Seven tokens; the table of tokens is that of the output too.
+    fn new() -> LanguageModel {
+        let options = TransformerEncoderLayerOptions::new(8, 2).dim_feedforward(16).dropout(0.1);
+        let options = options.batch_first(true).norm_first(true).activation(Tensor::gelu);
+        let make = || TransformerEncoderLayer::with_options(options);
+        let tokens = Embedding::new(7, 8);
+        LanguageModel {
+            head: Linear { weight: tokens.weight.clone(), bias: None },
+            tokens,
+            positions: Embedding::new(6, 8),
+            encoder: TransformerEncoder::new(2, make).norm(LayerNorm::new([8])),
+        }
+    }
+
+    fn forward(&self, tokens: &Tensor) -> Tensor {
+        let positions = Tensor::arange(tokens.shape()[1], DType::I64);
+        let x = self.tokens.forward(tokens) + self.positions.forward(&positions);
+        let causal = MultiheadAttentionOptions::default().is_causal(true);
+        self.head.forward(&self.encoder.forward_with(&x, causal))
+    }
+}
+
+#[test]
+fn a_small_language_model_learns_to_count() {
+    let train = || {
+        manual_seed(8);
+        let model = LanguageModel::new();
+        let mut optimizer = Adam::new(model.parameters(), 0.01);
+        // Each token is followed by the next, modulo 7.
+        let rows: Vec<i64> = (0..5).flat_map(|row| (0..7).map(move |i| (row + i) % 7)).collect();
+        let rows = Tensor::from_slice(&rows, [5, 7]);
+        let (x, y) = (rows.slice(1, ..6), rows.slice(1, 1..));
+        evaluate().unwrap();
+        let mut losses = Vec::new();
+        let mut compiled = Vec::new();
+        for _ in 0..150 {
+            // Classes come before positions in the loss.
+            let logits = model.forward(&x).transpose(1, 2);
+            let loss = CrossEntropyLoss::default().forward(&logits, &y);
+            optimizer.zero_grad();
+            loss.backward();
+            optimizer.step().unwrap();
+            losses.push(loss.item::<f32>().unwrap());
+            compiled.push(plan_stats().compiled);
+        }
+        assert_eq!(compiled[149], compiled[1], "neither masks nor steps compile anew");
+        model.eval();
+        let guesses = no_grad(|| model.forward(&x).argmax(2));
+        assert_eq!(values(&guesses), values(&y), "every next token is known");
+        losses
+    };
+    let losses = train();
+    // A guess among seven costs ln 7 ≈ 1.95, and dropout keeps the loss from 0.
+    assert!(losses[0] > 1.5 && losses[149] < 0.3, "{losses:?}");
+    assert_eq!(train(), losses, "the seed decides everything");
 }
 
 #[test]

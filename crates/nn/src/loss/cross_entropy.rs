@@ -184,7 +184,7 @@ pub fn nll_loss(
     reduction: Reduction,
 ) -> Tensor {
     match Rows::of("nll_loss", input, labels, weight, ignore_index) {
-        Ok(rows) => rows.reduce(-rows.input.pick(&rows.labels), reduction),
+        Ok(rows) => rows.reduce(rows.input.nll_loss(&rows.labels), reduction),
         Err(failed) => failed,
     }
 }

@@ -228,7 +228,7 @@ pub fn multi_margin_loss(
     let n = of.numel();
     let x = input.reshape([n as isize, classes as isize]);
     let labels = labels.reshape([n as isize]).checked_below(classes, "label");
-    let own = x.pick(&labels).unsqueeze(1);
+    let own = x.gather(1, &labels.unsqueeze(1));
     let short = x - own + margin;
     let short = Tensor::where_(&short.le(0.0), 0.0, short);
     let powered = if p == 2 { short.square() } else { short };

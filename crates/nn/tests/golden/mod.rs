@@ -70,11 +70,14 @@ pub fn compare(
     if found.dtype().is_float() && found.dtype() != dtype {
         return Err(format!("{what} is {}", found.dtype()));
     }
-    let tolerance = if dtype == DType::F64 { 1e-8 } else { 1e-4 };
+    // Below the least normal number f32 has few digits or none.
+    let (tolerance, floor) =
+        if dtype == DType::F64 { (1e-8, 0.0) } else { (1e-4, f64::from(f32::MIN_POSITIVE)) };
     let magnitude = |m: f64, x: &f64| if x.is_finite() { m.max(x.abs()) } else { m };
     let scale = expected.iter().fold(0.0, magnitude);
     for (i, (&a, &b)) in values.iter().zip(expected).enumerate() {
-        let same = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * scale;
+        let same =
+            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= (tolerance * scale).max(floor);
         // What f64 holds may overflow f32.
         let overflow = dtype == DType::F32 && b.abs() > f64::from(f32::MAX) && a.is_infinite();
         if !same && !overflow {

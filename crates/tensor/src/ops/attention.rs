@@ -15,7 +15,7 @@ use crate::tensor::Tensor;
 /// ```
 /// use gradus_tensor::{AttentionOptions, DType, Tensor};
 /// let x = Tensor::randn([2, 5, 8], DType::F32);
-/// let options = AttentionOptions::default().causal(true);
+/// let options = AttentionOptions::default().is_causal(true);
 /// let y = Tensor::scaled_dot_product_attention(&x, &x, &x, options);
 /// assert_eq!(y.shape().dims(), [2, 5, 8]);
 /// // The first position sees only itself.
@@ -24,9 +24,9 @@ use crate::tensor::Tensor;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttentionOptions<'a> {
-    mask: Option<&'a Tensor>,
-    causal: bool,
-    dropout: f64,
+    attn_mask: Option<&'a Tensor>,
+    is_causal: bool,
+    dropout_p: f64,
     scale: Option<f64>,
 }
 
@@ -34,22 +34,22 @@ impl<'a> AttentionOptions<'a> {
     /// With a mask that broadcasts to `[…, queries, keys]`: of `bool`, true where a key takes part; of floats, added
     /// to the scores, −∞ where a key takes no part.
     #[must_use]
-    pub fn mask(mut self, mask: &'a Tensor) -> Self {
-        self.mask = Some(mask);
+    pub fn attn_mask(mut self, mask: &'a Tensor) -> Self {
+        self.attn_mask = Some(mask);
         self
     }
 
     /// Query `i` sees the keys 0 to `i` only.
     #[must_use]
-    pub fn causal(mut self, causal: bool) -> Self {
-        self.causal = causal;
+    pub fn is_causal(mut self, is_causal: bool) -> Self {
+        self.is_causal = is_causal;
         self
     }
 
     /// Zeroes weights with a probability and scales up the others; 0 in evaluation.
     #[must_use]
-    pub fn dropout(mut self, p: f64) -> Self {
-        self.dropout = p;
+    pub fn dropout_p(mut self, p: f64) -> Self {
+        self.dropout_p = p;
         self
     }
 
@@ -68,7 +68,7 @@ impl Tensor {
     /// A query whose keys are all masked gets zeros, as in PyTorch.
     ///
     /// # Errors
-    /// If the shapes do not fit one another, or the options contain both a mask and `causal`.
+    /// If the shapes do not fit one another, or the options contain both a mask and `is_causal`.
     #[track_caller]
     pub fn scaled_dot_product_attention(
         query: &Tensor,
@@ -123,15 +123,15 @@ impl Tensor {
                  one size"
             ));
         }
-        if !(0.0..=1.0).contains(&options.dropout) {
+        if !(0.0..=1.0).contains(&options.dropout_p) {
             return wrong(format!(
-                "dropout is {}; a probability lies between 0 and 1",
-                options.dropout
+                "dropout_p is {}; a probability lies between 0 and 1",
+                options.dropout_p
             ));
         }
-        if options.mask.is_some() && options.causal {
+        if options.attn_mask.is_some() && options.is_causal {
             return wrong(
-                "a mask and `causal` together; leave `causal` out and put it into the mask".into(),
+                "`attn_mask` and `is_causal` together; put the causal part into the mask".into(),
             );
         }
         let size = q[q.rank() - 1];
@@ -139,11 +139,11 @@ impl Tensor {
         let scores = (query * scale).matmul(&key.transpose(-2, -1));
         let Ok(full) = scores.try_shape().cloned() else { return scores };
         let causal;
-        let mask = if options.causal {
+        let mask = if options.is_causal {
             causal = lower_triangle(&full).to(query.device());
             Some(&causal)
         } else {
-            options.mask
+            options.attn_mask
         };
         let weights = match mask {
             None => scores.softmax(-1),
@@ -167,10 +167,10 @@ impl Tensor {
                 Tensor::where_(&dead, 0.0, weights)
             }
         };
-        if options.dropout == 0.0 {
+        if options.dropout_p == 0.0 {
             return weights;
         }
-        let p = options.dropout;
+        let p = options.dropout_p;
         let up = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
         Tensor::where_(&weights.rand_like().ge(p), weights * up, 0.0)
     }

@@ -25,22 +25,24 @@ impl Tensor {
         record(CrossEntropy, smallvec![self.operand(), labels.operand()])
     }
 
-    /// The element of each row `[n, classes]` that its label (int64 `[n]`) names: `[n]`.
+    /// The negative of the element of each row of log-probabilities `[n, classes]` that its label (int64 `[n]`) names:
+    /// `[n]`.
     ///
     /// # Errors
     /// A label out of range fails the evaluation and is named with its position and the number of classes.
     #[track_caller]
-    pub fn pick(&self, labels: &Tensor) -> Tensor {
+    pub fn nll_loss(&self, labels: &Tensor) -> Tensor {
         let (Ok(shape), Ok(of)) = (self.try_shape(), labels.try_shape()) else {
             return if self.try_shape().is_err() { self.clone() } else { labels.clone() };
         };
         if shape.rank() != 2 || of[..] != shape[..1] {
-            let message =
-                format!("pick: rows {shape} and labels {of}: expected [n, classes] and [n]");
+            let message = format!(
+                "nll_loss: log-probabilities {shape} and labels {of}: expected [n, classes] and [n]"
+            );
             return fail(ErrorKind::Shape, message, Location::caller());
         }
         let column = labels.checked_below(shape[1], "label").unsqueeze(1);
-        record(Gather { axis: 1 }, smallvec![self.operand(), column.operand()]).squeeze(1)
+        -record(Gather { axis: 1 }, smallvec![self.operand(), column.operand()]).squeeze(1)
     }
 
     /// The rows of this table `[rows, size]` that integers `[…]` name: `[…, size]`. PyTorch's `F.embedding` with the
