@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use gradus_data::datasets::{ImageFolder, ImageFolderOptions, ImageSize, read_image};
 use gradus_data::{Dataset, Split};
-use image::{GrayImage, Luma, Rgb, RgbImage};
 
 /// A folder of its own for each test, removed afterwards.
 struct Folder(PathBuf);
@@ -22,7 +21,8 @@ impl Folder {
     fn image(&self, path: &str, (width, height): (u32, u32), colour: [u8; 3]) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        RgbImage::from_pixel(width, height, Rgb(colour)).save(path).unwrap();
+        let pixels = colour.repeat((width * height) as usize);
+        fs::write(path, png((width, height), png::ColorType::Rgb, &pixels)).unwrap();
     }
 
     fn open(
@@ -32,6 +32,17 @@ impl Folder {
     ) -> gradus_tensor::Result<ImageFolder> {
         ImageFolder::open(&self.0, split, options)
     }
+}
+
+/// An image as the bytes of a PNG file.
+fn png((width, height): (u32, u32), colour: png::ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(colour);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(pixels).unwrap();
+    writer.finish().unwrap();
+    file
 }
 
 impl Drop for Folder {
@@ -97,13 +108,25 @@ fn a_part_chosen_by_a_seed_has_the_same_share_of_each_class() {
 fn grey_becomes_colour_and_colour_grey() {
     let dir = Folder::new("grey");
     let grey = dir.0.join("grey.png");
-    GrayImage::from_pixel(2, 1, Luma([9])).save(&grey).unwrap();
+    fs::write(&grey, png((2, 1), png::ColorType::Grayscale, &[9, 9])).unwrap();
     assert_eq!(read_image(&grey, 3, None).unwrap().pixels().data(), [9; 6]);
     dir.image("green.png", (1, 1), [0, 255, 0]);
     let green = read_image(&dir.0.join("green.png"), 1, None).unwrap();
-    // 0.7152 · 255: ITU-R BT.709.
-    assert_eq!(green.pixels().data(), [182]);
+    // 0.587 · 255: ITU-R BT.601.
+    assert_eq!(green.pixels().data(), [150]);
     assert_eq!(green.pixels().shape()[..], [1, 1, 1]);
+    // Opacity is dropped.
+    for (colour, pixel) in
+        [(png::ColorType::Rgba, &[1, 2, 3, 99][..]), (png::ColorType::GrayscaleAlpha, &[5, 99])]
+    {
+        let path = dir.0.join("opaque.png");
+        fs::write(&path, png((1, 1), colour, pixel)).unwrap();
+        let expected = if pixel.len() == 4 { [1, 2, 3] } else { [5, 5, 5] };
+        assert_eq!(read_image(&path, 3, None).unwrap().pixels().data(), expected);
+        // 0.299 · 1 + 0.587 · 2 + 0.114 · 3 is 2, rounded.
+        let expected = if pixel.len() == 4 { [2] } else { [5] };
+        assert_eq!(read_image(&path, 1, None).unwrap().pixels().data(), expected);
+    }
 }
 
 #[test]
@@ -150,12 +173,13 @@ fn folders_that_make_no_sense_are_named() {
     damaged.image("train/a/1.png", (8, 8), [0; 3]);
     damaged.image("test/a/1.png", (8, 8), [0; 3]);
     let whole = fs::read(damaged.0.join("test/a/1.png")).unwrap();
+    damaged.image("train/a/0.png", (8, 8), [0; 3]);
     fs::write(damaged.0.join("train/a/1.png"), &whole[..whole.len() / 2]).unwrap();
     let folder = damaged.open(Split::Train, ImageFolderOptions::default()).unwrap();
-    let text = folder.get(0).unwrap_err().to_string();
+    let text = folder.get(1).unwrap_err().to_string();
     assert!(text.contains("1.png: no PNG or JPEG image that can be read"), "{text}");
-    fs::write(damaged.0.join("train/a/1.png"), "<!DOCTYPE html>").unwrap();
-    assert!(error(&damaged).contains("1.png: no PNG or JPEG image"), "{}", error(&damaged));
+    fs::write(damaged.0.join("train/a/0.png"), "<!DOCTYPE html>").unwrap();
+    assert!(error(&damaged).contains("0.png: no PNG or JPEG image"), "{}", error(&damaged));
     let text = read_image(Path::new("no/such.png"), 3, None).unwrap_err().to_string();
     assert!(text.starts_with("no/such.png: "), "{text}");
 }
@@ -183,4 +207,14 @@ fn cifar_as_jpeg_files() {
     // The channels' means that everyone normalises by are 0.491, 0.482 and 0.447.
     let mean = sum as f64 / 255.0 / (10_000.0 * 3072.0);
     assert!((mean - 0.4734).abs() < 0.01, "{mean}");
+
+    // A JPEG file that breaks off is an error.
+    let whole = fs::read(dir.join("test/cat/0000.jpg")).unwrap();
+    let folder = Folder::new("jpeg");
+    for length in [2, 100, whole.len() / 2, whole.len() - 20] {
+        let path = folder.0.join("cut.jpg");
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = read_image(&path, 3, None).unwrap_err().to_string();
+        assert!(error.contains("cut.jpg: no PNG or JPEG image"), "{length} bytes: {error}");
+    }
 }

@@ -190,3 +190,38 @@ impl fmt::Display for Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_a_text_are_predictions_of_their_own() {
+        let task = Task::Language { vocabulary: "abcd".to_owned() };
+        let spec = DataSpec { input: Input::Tokens { length: 3 }, task };
+        assert_eq!(spec.output(), [3, 4]);
+        let logits = Tensor::zeros([2, 3, 4], DType::F32);
+        let targets = Tensor::zeros([2, 3], DType::I64);
+        let (logits, targets) = spec.task.align(logits, targets);
+        assert_eq!((&logits.shape()[..], &targets.shape()[..]), (&[6, 4][..], &[6][..]));
+    }
+
+    #[test]
+    fn specs_survive_a_file() {
+        let normalization = Normalization::new(&[0.1307], &[0.3081]).unwrap();
+        let specs = [
+            DataSpec {
+                input: Input::image(&[1, 28, 28], Some(&normalization)),
+                task: Task::Classification { classes: vec!["T-shirt/top".to_owned()] },
+            },
+            DataSpec {
+                input: Input::Columns { names: vec!["a".to_owned()] },
+                task: Task::Regression { target: "\"y\"".to_owned() },
+            },
+        ];
+        for spec in specs {
+            let text = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<DataSpec>(&text).unwrap(), spec);
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! The training loop, and what belongs to it: metrics, the progress shown, the folder of a run.
+//! The training loop, and what belongs to it: the configuration, metrics, the progress shown, the
+//! folder of a run.
 //!
 //! [`train()`] is the whole job of `gradus train`, top to bottom in one file: open the data, make
 //! the network, loop over epochs and batches, save, evaluate. Nothing in it is closed: the same

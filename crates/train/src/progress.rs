@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use gradus_data::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,6 +28,17 @@ impl Progress {
         if !self.quiet {
             let _ = writeln!(io::stdout(), "{line}");
         }
+    }
+
+    /// Says what is being read, as long as what it returns lives and if there is a terminal.
+    pub fn reading(&self, what: &str) -> Reading {
+        let spinner = match self.quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new_spinner(),
+        };
+        spinner.set_message(format!("reading {what} …"));
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        Reading { spinner }
     }
 
     /// Says what is about to be trained, on what.
@@ -56,6 +68,17 @@ impl Progress {
             ProgressStyle::with_template("{prefix}  {bar:40}  {pos}/{len} batches, {eta} left")
                 .expect("the template is well-formed");
         EpochProgress { progress: self, bar: bar.with_style(style).with_prefix(name.clone()), name }
+    }
+}
+
+/// Shows that data are being read. It goes when it is dropped.
+pub struct Reading {
+    spinner: ProgressBar,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.spinner.finish_and_clear();
     }
 }
 

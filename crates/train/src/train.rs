@@ -29,8 +29,10 @@ pub fn train(
     let mut config = config.clone();
     config.check()?;
     config.make_absolute();
+    let reading = progress.reading(config.data.name());
     let data = config.open(Split::Train)?;
     let test_data = config.open(Split::Test)?;
+    drop(reading);
     let (spec, device) = (data.spec().clone(), config.device);
 
     // All random numbers of this thread follow from the seed; here, those of the initial weights.

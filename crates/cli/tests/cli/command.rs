@@ -50,3 +50,12 @@ pub fn fails(folder: &Path, arguments: &[&str], code: i32) -> String {
     assert_eq!(outcome.err.matches("error:").count(), 1, "{}", outcome.err);
     outcome.err
 }
+
+/// Writes an image as a PNG file.
+pub fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, pixels: &[u8]) {
+    let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), width, height);
+    encoder.set_color(colour);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(pixels).unwrap();
+    writer.finish().unwrap();
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gradus::train::Config;
-use gradus::train::config::DEFAULT;
+use gradus::train::config::{DATASETS, DEFAULT};
 
 use crate::command::{fails, folder, gradus, succeeds};
 
@@ -214,6 +214,26 @@ fn the_reference_configurations_are_read() {
     assert!(seen >= 5, "{seen} files in {CONFIGS}");
     let digits = Config::read(&Path::new(CONFIGS).join("digits_mlp.toml")).unwrap();
     assert_eq!(digits, Config::default());
+}
+
+#[test]
+fn the_documentation_tells_the_truth() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    Config::parse(example, "configuration.md").unwrap().check().unwrap();
+    for row in DATASETS {
+        assert!(page.contains(&format!("`{}`", row.name)), "{} is not documented", row.name);
+        for key in row.keys {
+            assert!(page.contains(&format!("`{key}`")), "{}: {key} is not documented", row.name);
+        }
+    }
+    // The defaults that the help of `train` names are those of the default configuration.
+    let help = succeeds(&folder("config-help"), &["train", "--help"]);
+    let (config, lr) = (Config::default(), "0.003");
+    for default in [&config.epochs.to_string(), &config.batch_size.to_string(), lr] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default} is not in {help}");
+    }
+    assert!(config.to_string().contains(&format!("lr = {lr}\n")), "{config}");
 }
 
 #[test]

@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use image::{Rgb, RgbImage};
-
-use crate::command::{fails, folder, succeeds};
+use crate::command::{fails, folder, succeeds, write_png};
 
 fn idx(dims: &[u32], elements: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, dims.len() as u8];
@@ -104,7 +102,8 @@ fn folders_of_images_are_trained_on_and_wrong_ones_named() {
     let write = |path: &str, side: u32, shade: u8| {
         let path = dir.join("pets").join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        RgbImage::from_pixel(side, side, Rgb([shade; 3])).save(path).unwrap();
+        let pixels = vec![shade; (3 * side * side) as usize];
+        write_png(&path, (side, side), png::ColorType::Rgb, &pixels);
     };
     for i in 0..10 {
         write(&format!("black/{i}.png"), 4, i);

@@ -3,18 +3,21 @@
 use std::fs;
 use std::path::Path;
 
+use crate::command::{fails, folder, succeeds, write_png};
 use gradus::data::{Dataset, Split, datasets};
-use image::{GrayImage, RgbImage};
 
-use crate::command::{fails, folder, succeeds};
-
-/// Writes test digit `index` as a PNG file of its label's name; the label.
-fn write_digit(dir: &Path, index: usize) -> (String, i64) {
+/// The pixels of a test digit, black being 0 and white 255; and its label.
+fn digit(index: usize) -> (Vec<u8>, i64) {
     let (image, label) = datasets::digits(Split::Test).get(index).unwrap();
     let scale = |&p: &u8| (u32::from(p) * 255 / 16) as u8;
-    let pixels: Vec<u8> = image.pixels().data().iter().map(scale).collect();
+    (image.pixels().data().iter().map(scale).collect(), label)
+}
+
+/// Writes a test digit as a PNG file; its name and label.
+fn write_digit(dir: &Path, index: usize) -> (String, i64) {
+    let (pixels, label) = digit(index);
     let name = format!("{index}.png");
-    GrayImage::from_raw(8, 8, pixels).unwrap().save(dir.join(&name)).unwrap();
+    write_png(&dir.join(&name), (8, 8), png::ColorType::Grayscale, &pixels);
     (name, label)
 }
 
@@ -40,8 +43,8 @@ fn images_are_recognised() {
     assert!(right >= 9, "{right} of 10 are right:\n{out}");
 
     // Probabilities of all classes make up 1, and colour becomes grey.
-    let grey = image::open(dir.join("0.png")).unwrap();
-    grey.to_rgb8().save(dir.join("colour.png")).unwrap();
+    let colour: Vec<u8> = digit(0).0.into_iter().flat_map(|grey| [grey; 3]).collect();
+    write_png(&dir.join("colour.png"), (8, 8), png::ColorType::Rgb, &colour);
     let all = |name| succeeds(&dir, &["predict", "run", name, "--top", "10"]);
     let shares = all("0.png");
     let total: f64 = shares
@@ -57,7 +60,7 @@ fn images_are_recognised() {
 fn images_that_do_not_fit_are_named() {
     let dir = folder("predict-wrong");
     succeeds(&dir, &["train", "--quiet", "--epochs", "1", "--out", "run"]);
-    RgbImage::new(20, 10).save(dir.join("wide.png")).unwrap();
+    write_png(&dir.join("wide.png"), (20, 10), png::ColorType::Grayscale, &[0; 200]);
     let (good, _) = write_digit(&dir, 0);
     let message = fails(&dir, &["predict", "run", &good, "wide.png"], 1);
     let expected = "wide.png: the image is 10×20, but the model was trained on 8×8";

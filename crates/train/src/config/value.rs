@@ -21,7 +21,7 @@ pub enum Value {
 
 /// A type that a key's value may have.
 ///
-/// Implement it for a type to let keys of a [table](super::table) have that type.
+/// Implement it for a type to let keys of the tables have that type.
 pub trait Setting: Sized {
     /// What a value must be, for error messages: "a whole number, 0 or more".
     const WANTED: &'static str;

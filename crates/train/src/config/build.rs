@@ -1,0 +1,183 @@
+//! From a configuration to what it describes: data, model, loss, optimizer, schedule.
+//!
+//! A model is made layer by layer, each for the shape that the one before puts out. That shape is
+//! found by recording the forward pass of a small batch of zeros: nothing is computed, and a layer
+//! that does not fit is a failed tensor that says why.
+
+use gradus_data::{Dataset, Split};
+use gradus_nn::optim::Optimizer;
+use gradus_nn::{Layer, Module, Sequential};
+use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
+
+use super::layers::batch_of;
+use super::{
+    AnyLoss, AnyOptimizer, AnySchedule, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput,
+    OPTIMIZERS, RunLength, SCHEDULES, Value,
+};
+use crate::data::{Data, DataSpec, Task};
+
+/// Samples in the batch that only shapes are wanted of; not 1, which fits everywhere.
+const DUMMY_BATCH: usize = 2;
+
+impl Config {
+    /// One part of the data.
+    ///
+    /// # Errors
+    /// If their files are missing or damaged, or there are no samples.
+    pub fn open(&mut self, split: Split) -> Result<Data> {
+        let data = self.data.build(DATASETS, split)?;
+        if data.samples().is_empty() {
+            let message = format!("{}: there are no samples in it", data.samples().name());
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        Ok(data)
+    }
+
+    /// What a model must know of the data. They are read no further than that needs.
+    ///
+    /// # Errors
+    /// As [`open`](Config::open).
+    pub fn spec(&self) -> Result<DataSpec> {
+        let mut config = self.clone();
+        config.check()?;
+        let place = config.data.place().clone();
+        // Only some datasets have this key.
+        let _ = config.data.set(DATASETS, "in_memory", Value::Bool(false), &place);
+        Ok(config.open(Split::Train)?.spec().clone())
+    }
+
+    /// The model for such data, in evaluation mode. From now on, the layers' keys hold the sizes
+    /// that were inferred.
+    ///
+    /// # Errors
+    /// If a layer cannot follow the one before, or the last one's output does not suit the data.
+    pub fn model(&mut self, spec: &DataSpec) -> Result<Sequential> {
+        // What was recorded before is none of the model's business.
+        evaluate()?;
+        let mut model = Sequential::new();
+        let mut x = spec.dummy(DUMMY_BATCH);
+        let last = self.layers.len().saturating_sub(1);
+        let mut before = "the data, which are".to_owned();
+        for (at, choice) in self.layers.iter_mut().enumerate() {
+            let shape = x.shape()[1..].into();
+            let outputs = if at == last { spec.task.outputs() } else { None };
+            let layer = choice.build(LAYERS, LayerInput { shape, outputs })?;
+            layer.eval();
+            let output = no_grad(|| layer.forward(&x));
+            let name = format!("layer {at}, {},", choice.name());
+            let input = batch_of(&x.shape()[1..]);
+            let misfit = |why: &str| {
+                let place = choice.place();
+                place.error(format_args!(
+                    "{name} cannot follow {before} {input}: {why}; change one of the two, or leave \
+                     out keys that the layer before decides"
+                ))
+            };
+            let shape = match output.try_shape() {
+                Ok(shape) if shape.first() == Some(&DUMMY_BATCH) => shape,
+                Ok(shape) => {
+                    let why = format!("it joins the samples of a batch: its output is {shape}");
+                    return Err(misfit(&why));
+                }
+                Err(error) => {
+                    // The error waits for an evaluation: it has been reported here.
+                    let _ = evaluate();
+                    return Err(misfit(error.message()));
+                }
+            };
+            before = format!("layer {at}, {}, whose output is", choice.name());
+            debug_assert!(shape.rank() >= 1);
+            model = model.add(layer);
+            x = output;
+        }
+        let (output, wanted) = (&x.shape()[1..], spec.output());
+        if output != &wanted[..] {
+            let message = format!(
+                "the model's output is {}, but the data ask for {} ({}); change the last layers (a \
+                 Linear at the end without `out_features` takes them from the data)",
+                batch_of(output),
+                batch_of(&wanted),
+                spec.task
+            );
+            let place = self.layers.last().map_or(self.data.place(), Choice::place);
+            return Err(place.error(message));
+        }
+        Ok(model)
+    }
+
+    /// The loss, which must suit what the data ask for.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn criterion(&mut self, spec: &DataSpec) -> Result<AnyLoss> {
+        let choice = match &mut self.loss {
+            Some(choice) => choice,
+            none => none.insert(Choice::plain(
+                LOSSES,
+                spec.task.default_loss(),
+                "loss",
+                self.data.place().clone(),
+            )?),
+        };
+        let loss = choice.build(LOSSES, ())?;
+        let predictions = spec.dummy_output(DUMMY_BATCH);
+        let outcome = no_grad(|| loss(&predictions, &spec.dummy_target(DUMMY_BATCH)));
+        if let Some(error) = outcome.error() {
+            let _ = evaluate();
+            let place = choice.place();
+            let name = choice.name();
+            let task = &spec.task;
+            let why = error.message();
+            return Err(place.error(format_args!(
+                "{name} does not suit the data ({task}): {why}; leave [loss] out for {}",
+                task.default_loss()
+            )));
+        }
+        Ok(loss)
+    }
+
+    /// The optimizer of a model's parameters.
+    ///
+    /// # Errors
+    /// If its keys make no sense.
+    pub fn optimizer(&mut self, model: &dyn Module) -> Result<AnyOptimizer> {
+        self.optimizer.build(OPTIMIZERS, model.parameters())
+    }
+
+    /// The learning-rate schedule for an optimizer, if there is one.
+    ///
+    /// # Errors
+    /// If its keys make no sense.
+    pub fn schedule(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        steps_per_epoch: usize,
+    ) -> Result<Option<AnySchedule>> {
+        let run = RunLength { lr: optimizer.lr(), epochs: self.epochs, steps_per_epoch };
+        self.schedule.as_mut().map(|schedule| schedule.build(SCHEDULES, run)).transpose()
+    }
+}
+
+impl DataSpec {
+    /// Inputs of a batch that only shapes are wanted of.
+    pub(crate) fn dummy(&self, batch: usize) -> Tensor {
+        let shape: Vec<usize> = [batch].into_iter().chain(self.input.shape()).collect();
+        Tensor::zeros(shape, self.input.dtype())
+    }
+
+    fn dummy_output(&self, batch: usize) -> Tensor {
+        let shape: Vec<usize> = [batch].into_iter().chain(self.output()).collect();
+        let output = Tensor::zeros(shape, DType::F32);
+        self.task.align(output, self.dummy_target(batch)).0
+    }
+
+    fn dummy_target(&self, batch: usize) -> Tensor {
+        match &self.task {
+            Task::Classification { .. } => Tensor::zeros([batch], DType::I64),
+            Task::Regression { .. } => Tensor::zeros([batch, 1], DType::F32),
+            Task::Language { .. } => {
+                Tensor::zeros([batch * self.input.shape().iter().product::<usize>()], DType::I64)
+            }
+        }
+    }
+}
