@@ -44,7 +44,7 @@ impl IntoOperand for Tensor {
 }
 
 /// An operand that is used more than once.
-impl<'o> IntoOperand for &'o Operator<'_> {
+impl IntoOperand for &Operator<'_> {
     fn into_operand<'a>(self) -> Operator<'a>
     where
         Self: 'a,
