@@ -7,9 +7,10 @@
 //! subnormals are treated as C's functions treat them.
 //!
 //! Each bound, in units of the last place of the true result, holds for every f32 (`pow`, `atan2`,
-//! `lgamma` and `digamma`: for all arguments tried); `cargo test --release -- --ignored` checks all 2³² of them. `sin`, `cos`, `pow` and
-//! the functions of `special` compute in f64, which halves the lanes; the others are on the paths of
-//! activations and losses and stay in f32. The polynomials are minimax fits.
+//! `lgamma` and `digamma`: for all arguments tried); `cargo test --release -- --ignored` checks all
+//! 2³² of them. `sin`, `cos`, `pow` and the functions of `special` compute in f64, which halves the
+//! lanes; the others are on the paths of activations and losses and stay in f32. The polynomials are
+//! minimax fits.
 
 mod special;
 #[cfg(test)]
