@@ -81,12 +81,29 @@ impl Tensor {
     }
 
     /// Whether all elements are close (see [`isclose`](Tensor::isclose)). Evaluates.
+    ///
+    /// ```
+    /// use gradus_tensor::Tensor;
+    /// let a = Tensor::from_slice(&[1.0f32, 2.0], [2]);
+    /// assert!(a.allclose(&(&a + 1e-6), 1e-5, 1e-8, false)?);
+    /// assert!(!a.allclose(&(&a + 1e-3), 1e-5, 1e-8, false)?);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn allclose(&self, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<bool> {
         self.isclose(other, rtol, atol, equal_nan).all(&[], false).item()
     }
 
     /// Whether shapes and all elements are equal. Evaluates.
+    ///
+    /// ```
+    /// use gradus_tensor::{DType, Tensor};
+    /// let a = Tensor::arange(4, DType::I64);
+    /// assert!(a.equal(&Tensor::from_slice(&[0i64, 1, 2, 3], [4]))?);
+    /// assert!(!a.equal(&a.reshape([2, 2]))?);
+    /// assert!(!a.equal(&(&a + 1))?);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn equal(&self, other: &Tensor) -> Result<bool> {
         if self.try_shape()? != other.try_shape()? {

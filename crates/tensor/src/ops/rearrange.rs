@@ -173,6 +173,13 @@ impl Tensor {
     }
 
     /// Expanded to the shape of another tensor.
+    ///
+    /// ```
+    /// use gradus_tensor::{DType, Tensor};
+    /// let rows = Tensor::arange(3, DType::I64).expand_as(&Tensor::zeros([2, 3], DType::F32));
+    /// assert_eq!(rows.to_vec::<i64>()?, [0, 1, 2, 0, 1, 2]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn expand_as(&self, other: &Tensor) -> Tensor {
         match other.try_shape() {

@@ -57,6 +57,14 @@ impl Tensor {
     /// The quotient as an integer of the operands' dtype, floats included. No gradient flows through `Floor`; that of
     /// `Trunc` is 0.
     ///
+    /// ```
+    /// use gradus_tensor::{Rounding, Tensor};
+    /// let x = Tensor::from_slice(&[7i64, -7], [2]);
+    /// assert_eq!(x.div_rounded(2, Rounding::Trunc).to_vec::<i64>()?, [3, -3]);
+    /// assert_eq!(x.div_rounded(2, Rounding::Floor).to_vec::<i64>()?, [3, -4]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An integer divisor 0 fails the evaluation and is named with its position. Floats give ±∞ or NaN.
     #[track_caller]

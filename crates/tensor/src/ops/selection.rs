@@ -30,6 +30,14 @@ impl Tensor {
 
     /// The elements where the mask holds, in one row; tensor and mask broadcast. How many there are is part of the
     /// shape, so this evaluates the mask. The gradient flows back to the elements chosen.
+    ///
+    /// ```
+    /// use gradus_tensor::Tensor;
+    /// let x = Tensor::from_slice(&[3.0f32, -1.0, 2.0], [3]);
+    /// assert_eq!(x.masked_select(&x.gt(0.0)).to_vec::<f32>()?, [3.0, 2.0]);
+    /// assert_eq!(x.gt(0.0).nonzero().to_vec::<i64>()?, [0, 2]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn masked_select(&self, mask: &Tensor) -> Tensor {
         let location = Location::caller();

@@ -7,9 +7,17 @@ use crate::error::ErrorKind;
 use crate::record::fail;
 use crate::tensor::Tensor;
 
-/// What cannot be split is one failed tensor.
 impl Tensor {
-    /// Parts of `size` elements of an axis; the last may be smaller.
+    /// Parts of `size` elements of an axis; the last may be smaller. What cannot be split, here and below, is one failed
+    /// tensor.
+    ///
+    /// ```
+    /// use gradus_tensor::{DType, Tensor};
+    /// let parts = Tensor::arange(5, DType::I64).split(2, 0);
+    /// assert_eq!(parts.len(), 3);
+    /// assert_eq!(parts[2].to_vec::<i64>()?, [4]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn split(&self, size: usize, axis: isize) -> Vec<Tensor> {
         let location = Location::caller();

@@ -90,8 +90,8 @@ impl Tensor {
                 let matrix = &cov / deviation.unsqueeze(1) / deviation.unsqueeze(0);
                 matrix.clamp(-1.0, 1.0)
             }
-            // One variable: 1, or NaN where it does not vary.
-            Ok(_) => cov.abs() / &cov,
+            // One variable: 1, unless it does not vary.
+            Ok(_) => &cov * cov.reciprocal(),
             Err(_) => cov,
         }
     }

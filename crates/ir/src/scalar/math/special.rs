@@ -162,8 +162,8 @@ pub fn lgamma(x: f32) -> f32 {
     (if a < f64::INFINITY { y } else { a }) as f32
 }
 
-/// The derivative of log Γ(x), within 1 ulp for x ≥ 0, and within 1e-7 of max(1, |result|) for x < 0. NaN at
-/// negative integers, ∓∞ at ±0.
+/// The derivative of log Γ(x), within 1 ulp for x ≥ 0 (and 1e-13, where its zero at 1.4616 makes ulps smaller),
+/// and within 1e-7 of max(1, |result|) for x < 0. NaN at negative integers, ∓∞ at ±0.
 #[inline(always)]
 pub fn digamma(x: f32) -> f32 {
     let x = f64::from(x);
