@@ -51,7 +51,8 @@ pub(crate) struct PlanCache {
     plans: FxHashMap<u64, Vec<Entry>>,
     len: usize,
     clock: u64,
-    /// Compilations in a row, by the line that asked.
+    /// Compilations in a row, by the line that asked; a line that has been named keeps its count, so that it is
+    /// named once.
     streaks: HashMap<&'static Location<'static>, u32>,
 }
 
@@ -82,7 +83,9 @@ impl PlanCache {
             self.plans.get_mut(&hash).and_then(|list| list.iter_mut().find(|e| e.key == *key))
         {
             entry.used = self.clock;
-            line.map(|line| self.streaks.remove(line));
+            if let Some(streak) = line.and_then(|line| self.streaks.get_mut(line)) {
+                *streak = if *streak < SUSPICIOUS { 0 } else { *streak };
+            }
             return Found { program: entry.program.clone(), compiled: false };
         }
         if let Some(line) = line {
@@ -119,7 +122,7 @@ impl PlanCache {
 
     fn note_miss(&mut self, line: &'static Location<'static>) {
         let streak = self.streaks.entry(line).or_default();
-        *streak += 1;
+        *streak = streak.saturating_add(1);
         if *streak == SUSPICIOUS {
             eprintln!(
                 "gradus: warning: what is evaluated at {line} has been compiled {SUSPICIOUS} times in a row: \

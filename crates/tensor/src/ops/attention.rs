@@ -77,7 +77,7 @@ impl Tensor {
         options: AttentionOptions<'_>,
     ) -> Tensor {
         const OP: &str = "scaled_dot_product_attention";
-        if options.dropout == 0.0
+        if options.dropout_p == 0.0
             && let Some(fused) = fused(query, key, value, &options)
         {
             return fused;
@@ -191,7 +191,7 @@ fn fused(
         && q.last() == k.last()
         && k[k.rank() - 2] == v[v.rank() - 2]
         && k[k.rank() - 2] > 0;
-    if !floats || !fit || (options.mask.is_some() && options.causal) {
+    if !floats || !fit || (options.attn_mask.is_some() && options.is_causal) {
         return None;
     }
     let leading = |s: &Shape| Shape::from(&s[..s.rank() - 2]);
@@ -201,7 +201,7 @@ fn fused(
         t.expand(batch.iter().chain(last).copied().collect::<Shape>()).operand()
     };
     let mut operands = smallvec![full(query), full(key), full(value)];
-    if let Some(mask) = options.mask {
+    if let Some(mask) = options.attn_mask {
         let scores: Shape =
             batch.iter().copied().chain([q[q.rank() - 2], k[k.rank() - 2]]).collect();
         if !mask.try_shape().ok()?.broadcasts_to(&scores) {
@@ -218,7 +218,7 @@ fn fused(
     }
     let size = q[q.rank() - 1].max(1) as f64;
     let scale = Scalar::F64(options.scale.unwrap_or(1.0 / size.sqrt()));
-    Some(record(Attention { causal: options.causal, scale }, operands))
+    Some(record(Attention { causal: options.is_causal, scale }, operands))
 }
 
 /// Which keys each query sees under a causal mask.
