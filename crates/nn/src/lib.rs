@@ -67,4 +67,5 @@ pub use gradus_tensor::{Parameter, Variable};
 pub use linear::Linear;
 pub use loss::{CrossEntropyLoss, Reduction};
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
+pub use optim::{ClipNorm, clip_grad_norm_, clip_grad_value_};
 pub use sequential::Sequential;
