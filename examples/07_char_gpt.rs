@@ -36,22 +36,26 @@ fn main() -> Result<()> {
     for epoch in 1..=options.epochs {
         let start = Instant::now();
         model.train(true);
-        let mut loss_sum = Tensor::scalar(0.0);
+        let (mut loss_sum, mut norm_sum) = (Tensor::scalar(0.0), Tensor::scalar(0.0));
         for batch in &train {
             let (inputs, targets) = batch?;
             let loss = cross_entropy(&model, &inputs, &targets);
             optimizer.zero_grad();
             loss.backward();
             // Long gradients are cut short: one strange batch cannot do much harm.
-            clip_grad_norm_(&model.parameters(), 1.0);
+            let norm = clip_grad_norm_(&model.parameters(), 1.0);
             optimizer.step()?;
             loss_sum = loss_sum + loss.detach();
+            norm_sum = norm_sum + norm.detach();
         }
         model.eval();
-        let mean = loss_sum.item::<f64>()? / train.len() as f64;
+        let steps = train.len() as f64;
+        let (mean, norm) = (loss_sum.item::<f64>()? / steps, norm_sum.item::<f64>()? / steps);
         let test_loss = evaluate(&model, &test)?;
         let seconds = start.elapsed().as_secs_f64();
-        println!("epoch {epoch}: loss {mean:.3}, on the rest of the text {test_loss:.3}, {seconds:.1} s");
+        println!(
+            "epoch {epoch}: loss {mean:.3}, on the rest of the text {test_loss:.3}, {seconds:.1} s"
+        );
     }
 
     let prompt: Vec<i64> = vec![0];

@@ -91,6 +91,7 @@ pub use loss::{
 };
 pub use module::{Layer, Mode, Module, Part, StateDict, Visitor};
 pub use norm::{GroupNorm, LayerNorm, RMSNorm};
+pub use optim::{ClipNorm, clip_grad_norm_, clip_grad_value_};
 pub use pool::{AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
 pub use sequential::Sequential;
 pub use transformer::{

@@ -1,6 +1,6 @@
 //! What a step promises beyond its formula.
 
-use gradus_nn::optim::{Adam, AdamOptions, Optimizer, SGD, SGDOptions};
+use gradus_nn::optim::*;
 use gradus_nn::{CrossEntropyLoss, Layer, Linear, Module, Parameter};
 use gradus_tensor::{DType, Error, Tensor, manual_seed, plan_stats};
 
@@ -54,18 +54,126 @@ fn train(
     (bits(&model), state_bits(&*optimizer))
 }
 
+type Make = fn(&Linear) -> Box<dyn Optimizer>;
+
+/// Every optimizer, with every kind of state. Muon, which is for matrices, takes the weight alone.
+const EVERY: [Make; 16] = [
+    |m| Box::new(SGD::new(m.parameters(), 0.1)),
+    |m| Box::new(SGD::new(m.parameters(), 0.1).momentum(0.9).dampening(0.5)),
+    |m| Box::new(Adam::new(m.parameters(), 0.1)),
+    |m| Box::new(Adam::new(m.parameters(), 0.1).amsgrad(true).weight_decay(0.1)),
+    |m| Box::new(AdamW::new(m.parameters(), 0.1)),
+    |m| Box::new(AdamW::new(m.parameters(), 0.1).amsgrad(true)),
+    |m| Box::new(NAdam::new(m.parameters(), 0.1)),
+    |m| Box::new(RAdam::new(m.parameters(), 0.1).betas(0.9, 0.99).weight_decay(0.1)),
+    |m| Box::new(RMSprop::new(m.parameters(), 0.1)),
+    |m| Box::new(RMSprop::new(m.parameters(), 0.1).momentum(0.9).centered(true)),
+    |m| Box::new(Adagrad::new(m.parameters(), 0.1).lr_decay(0.1)),
+    |m| Box::new(Adagrad::new(m.parameters(), 0.1).initial_accumulator_value(0.1)),
+    |m| Box::new(Adadelta::new(m.parameters(), 1.0)),
+    |m| Box::new(Lion::new(m.parameters(), 0.01)),
+    |m| Box::new(Lion::new(m.parameters(), 0.01).weight_decay(0.1)),
+    |m| Box::new(Muon::new(vec![m.weight.clone()], 0.1)),
+];
+
 #[test]
 fn a_step_that_fails_might_as_well_not_have_been() {
-    type Make = fn(&Linear) -> Box<dyn Optimizer>;
-    let optimizers: [Make; 4] = [
-        |m| Box::new(SGD::new(m.parameters(), 0.1)),
-        |m| Box::new(SGD::new(m.parameters(), 0.1).momentum(0.9).dampening(0.5)),
-        |m| Box::new(Adam::new(m.parameters(), 0.1)),
-        |m| Box::new(Adam::new(m.parameters(), 0.1).amsgrad(true).weight_decay(0.1)),
-    ];
-    for make in optimizers {
+    for make in EVERY {
         assert_eq!(train(true, make), train(false, make));
     }
+}
+
+/// A hundred steps with a changing rate, some of which fail, compile what one step of each kind
+/// does.
+#[test]
+fn steps_differ_in_numbers_alone() {
+    for make in EVERY {
+        let model = Linear::new(3, 4);
+        let mut optimizer = make(&model);
+        let mut compiled = Vec::new();
+        for step in 0..100 {
+            optimizer.set_lr(0.1 / f64::from(step + 1));
+            optimizer.zero_grad();
+            let loss = backward(&model, [0, i64::from(step % 4)]);
+            let run = plan_stats().run;
+            optimizer.step().unwrap();
+            assert!(loss.is_evaluated());
+            assert_eq!(plan_stats().run, run + 1, "one plan");
+            compiled.push(plan_stats().compiled);
+        }
+        assert_eq!(compiled[0], compiled[99], "{:?}", optimizer.state_dict().names());
+    }
+}
+
+/// A run that is interrupted, saved and restored into fresh objects goes on with the same bits.
+#[test]
+fn a_restored_optimizer_goes_on_to_the_bit() {
+    for make in EVERY {
+        manual_seed(5);
+        let model = Linear::new(3, 4);
+        let mut optimizer = make(&model);
+        let go_on = |model: &Linear, optimizer: &mut dyn Optimizer| {
+            for labels in [[0, 3], [1, 2], [3, 3], [2, 0]] {
+                optimizer.zero_grad();
+                let _loss = backward(model, labels);
+                optimizer.step().unwrap();
+            }
+        };
+        go_on(&model, &mut *optimizer);
+
+        let copy = Linear::new(3, 4);
+        copy.load_state_dict(&model.state_dict()).unwrap();
+        let mut restored = make(&copy);
+        restored.load_state_dict(&optimizer.state_dict()).unwrap();
+        assert_eq!(state_bits(&*restored), state_bits(&*optimizer));
+        go_on(&model, &mut *optimizer);
+        go_on(&copy, &mut *restored);
+        assert_eq!(bits(&copy), bits(&model));
+        assert_eq!(state_bits(&*restored), state_bits(&*optimizer));
+
+        // Without state but the step, a parameter that lacks it has never had a gradient.
+        let state = optimizer.state_dict();
+        if state.names()[1].starts_with("0.") {
+            let lacking = state.iter().skip(1).cloned().collect();
+            let error = restored.load_state_dict(&lacking).unwrap_err().to_string();
+            assert!(error.contains("missing: 0.step"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn states_have_the_names_of_pytorch() {
+    let names: Vec<Vec<String>> = EVERY
+        .iter()
+        .map(|make| {
+            let model = Linear::new(3, 4);
+            let mut optimizer = make(&model);
+            let _loss = backward(&model, [0, 1]);
+            optimizer.step().unwrap();
+            let state = optimizer.state_dict();
+            let first = state.names().into_iter().filter_map(|name| name.strip_prefix("0."));
+            first.map(str::to_owned).collect()
+        })
+        .collect();
+    let expected: [&[&str]; 16] = [
+        &["step"],
+        &["step", "momentum_buffer"],
+        &["step", "exp_avg", "exp_avg_sq"],
+        &["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
+        &["step", "exp_avg", "exp_avg_sq"],
+        &["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
+        &["step", "exp_avg", "exp_avg_sq", "mu_product"],
+        &["step", "exp_avg", "exp_avg_sq"],
+        &["step", "square_avg"],
+        &["step", "square_avg", "grad_avg", "momentum_buffer"],
+        &["step", "sum"],
+        &["step", "sum"],
+        &["step", "square_avg", "acc_delta"],
+        &["step", "exp_avg"],
+        &["step", "exp_avg"],
+        &["step", "momentum_buffer"],
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]
@@ -185,6 +293,56 @@ fn misuse_is_an_error_at_the_step() {
             "Adam: eps is -0.00000001; it must be finite and not negative",
         ),
         (
+            Box::new(AdamW::new(weight(), 0.1).betas(-0.1, 0.9)),
+            "AdamW: betas are (-0.1, 0.9); both must lie in 0..1",
+        ),
+        (
+            Box::new(AdamW::new(weight(), 0.1).weight_decay(f64::NAN)),
+            "AdamW: weight_decay is NaN; it must be finite and not negative",
+        ),
+        (
+            Box::new(NAdam::new(weight(), 0.1).momentum_decay(-1.0)),
+            "NAdam: momentum_decay is -1; it must be finite and not negative",
+        ),
+        (
+            Box::new(RAdam::new(weight(), 0.1).betas(1.0, 0.9)),
+            "RAdam: betas are (1.0, 0.9); both must lie in 0..1",
+        ),
+        (
+            Box::new(RMSprop::new(weight(), 0.1).alpha(1.5)),
+            "RMSprop: alpha is 1.5; it must lie between 0 and 1",
+        ),
+        (
+            Box::new(Adagrad::new(weight(), 0.1).lr_decay(-0.5)),
+            "Adagrad: lr_decay is -0.5; it must be finite and not negative",
+        ),
+        (
+            Box::new(Adagrad::new(weight(), 0.1).initial_accumulator_value(-0.5)),
+            "Adagrad: initial_accumulator_value is -0.5; it must be finite and not negative",
+        ),
+        (
+            Box::new(Adadelta::new(weight(), 0.1).rho(-0.5)),
+            "Adadelta: rho is -0.5; it must lie between 0 and 1",
+        ),
+        (Box::new(Lion::new(weight(), -1.0)), "Lion: lr is -1; it must be finite and not negative"),
+        (
+            Box::new(Muon::new(model.parameters(), 0.1)),
+            "Muon: `bias` of shape [4] is no matrix, and Muon is for matrices; give the others to \
+             another optimizer, such as AdamW",
+        ),
+        (
+            Box::new(Muon::new(weight(), 0.1).ns_steps(100)),
+            "Muon: ns_steps are 100; they must be less than 100",
+        ),
+        (
+            Box::new(Muon::new(weight(), 0.1).ns_dtype(DType::I64)),
+            "Muon: ns_dtype is int64; it must be a float",
+        ),
+        (
+            Box::new(LBFGS::new(weight(), 0.1)),
+            "LBFGS: a step asks for the loss several times; call `LBFGS::step` with a closure",
+        ),
+        (
             Box::new(Adam::new(weight(), 0.1)),
             "Adam: no parameter has a gradient; call `backward()` on the loss before `step()`",
         ),
@@ -237,9 +395,16 @@ fn a_gradient_that_has_failed_changes_nothing() {
 #[test]
 fn maximizing_is_minimizing_the_negative() {
     type Make = fn(&Linear, bool) -> Box<dyn Optimizer>;
-    let optimizers: [Make; 2] = [
+    let optimizers: [Make; 9] = [
         |m, up| Box::new(SGD::new(m.parameters(), 0.1).momentum(0.9).maximize(up)),
         |m, up| Box::new(Adam::new(m.parameters(), 0.1).maximize(up)),
+        |m, up| Box::new(AdamW::new(m.parameters(), 0.1).maximize(up)),
+        |m, up| Box::new(NAdam::new(m.parameters(), 0.1).weight_decay(0.1).maximize(up)),
+        |m, up| Box::new(RAdam::new(m.parameters(), 0.1).maximize(up)),
+        |m, up| Box::new(RMSprop::new(m.parameters(), 0.1).centered(true).maximize(up)),
+        |m, up| Box::new(Adagrad::new(m.parameters(), 0.1).maximize(up)),
+        |m, up| Box::new(Adadelta::new(m.parameters(), 0.1).maximize(up)),
+        |m, up| Box::new(Lion::new(m.parameters(), 0.1).maximize(up)),
     ];
     for make in optimizers {
         let run = |up: bool| {

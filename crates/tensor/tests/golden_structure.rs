@@ -162,12 +162,12 @@ fn apply(case: &Case, x: &[Tensor]) -> Tensor {
             x[0].interpolate(&sizes("size"), mode)
         }
         "scaled_dot_product_attention" => {
-            let mut options = AttentionOptions::default().causal(flag("is_causal"));
+            let mut options = AttentionOptions::default().is_causal(flag("is_causal"));
             if let Some(scale) = a.get("scale").and_then(Value::as_f64) {
                 options = options.scale(scale);
             }
             if let Some(mask) = x.get(3) {
-                options = options.mask(mask);
+                options = options.attn_mask(mask);
             }
             Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], options)
         }

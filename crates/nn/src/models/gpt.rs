@@ -209,7 +209,7 @@ impl SelfAttention {
         // [n, length, 3 · width] → three times [n, heads, length, size]
         let qkv = self.c_attn.forward(x).reshape(Shape::from([n, length, 3, self.heads, size]));
         let part = |i| qkv.select(2, i).transpose(1, 2);
-        let options = AttentionOptions::default().causal(true);
+        let options = AttentionOptions::default().is_causal(true);
         let y = Tensor::scaled_dot_product_attention(&part(0), &part(1), &part(2), options);
         let y = y.transpose(1, 2).reshape(Shape::from([n, length, width]));
         self.drop.forward(&self.c_proj.forward(&y))

@@ -3,6 +3,7 @@
 
 use gradus_tensor::{Parameter, Tensor};
 
+use super::options::{WeightDecay, builders, check_betas, check_not_negative};
 use super::{State, Stepper, UpdateRule};
 
 /// Adam, with L2 weight decay as in PyTorch's class of this name. At the t-th step of a parameter:
@@ -44,31 +45,12 @@ pub struct AdamOptions {
     pub amsgrad: bool,
     /// Whether to ascend instead: no by default.
     pub maximize: bool,
+    /// Whether weight decay shrinks the weight instead of entering the gradient: no by default.
+    pub decoupled_weight_decay: bool,
 }
 
-macro_rules! builder {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $t:ty),+) $value:expr;)*) => {
-        impl Adam {
-            $($(#[$doc])*
-            /// Applies to all groups so far.
-            #[must_use]
-            pub fn $name(self, $($argument: $t),+) -> Adam {
-                self.with(|options| options.$name = $value)
-            })*
-        }
-
-        impl AdamOptions {
-            $($(#[$doc])*
-            #[must_use]
-            pub fn $name(mut self, $($argument: $t),+) -> AdamOptions {
-                self.$name = $value;
-                self
-            })*
-        }
-    };
-}
-
-builder! {
+builders! {
+    Adam, AdamOptions:
     /// With other decays of the averages.
     betas(beta1: f64, beta2: f64) (beta1, beta2);
     /// With another number added to the denominator.
@@ -79,6 +61,8 @@ builder! {
     amsgrad(amsgrad: bool) amsgrad;
     /// Ascending, or descending.
     maximize(maximize: bool) maximize;
+    /// With weight decay apart from the gradient, as in [`AdamW`](super::AdamW), or within it.
+    decoupled_weight_decay(decoupled_weight_decay: bool) decoupled_weight_decay;
 }
 
 impl Adam {
@@ -98,6 +82,7 @@ impl AdamOptions {
             weight_decay: 0.0,
             amsgrad: false,
             maximize: false,
+            decoupled_weight_decay: false,
         }
     }
 }
@@ -115,18 +100,13 @@ impl UpdateRule for AdamOptions {
         &mut self.lr
     }
 
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.betas.0)
+    }
+
     fn check(&self) -> Result<(), String> {
-        for beta in [self.betas.0, self.betas.1] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(format!("betas are {:?}; both must lie in 0..1", self.betas));
-            }
-        }
-        for (name, value) in [("eps", self.eps), ("weight_decay", self.weight_decay)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("{name} is {value}; it must be finite and not negative"));
-            }
-        }
-        Ok(())
+        check_betas(self.betas)?;
+        check_not_negative(&[("eps", self.eps), ("weight_decay", self.weight_decay)])
     }
 
     fn state(&self) -> &'static [&'static str] {
@@ -137,10 +117,8 @@ impl UpdateRule for AdamOptions {
     fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor {
         let (beta1, beta2) = self.betas;
         let t = state.step() as f64;
-        let mut g = if self.maximize { -grad } else { grad };
-        if self.weight_decay != 0.0 {
-            g = g + value * self.weight_decay;
-        }
+        let decay = WeightDecay::new(self.weight_decay, self.decoupled_weight_decay, self.lr);
+        let (value, g) = decay.apply(value, grad, self.maximize);
         let m = state.get("exp_avg") * beta1 + &g * (1.0 - beta1);
         let v = state.get("exp_avg_sq") * beta2 + &g * &g * (1.0 - beta2);
         state.set("exp_avg", &m);

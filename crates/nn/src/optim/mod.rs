@@ -1,32 +1,68 @@
-//! Optimizers: from gradients to updates.
+//! Optimizers: from gradients to updates; and learning-rate schedules, which drive them.
+//!
+//! | | update, in a word | state per parameter | from |
+//! |---|---|---|---|
+//! | [`SGD`] | the gradient, with momentum or Nesterov's | `momentum_buffer` | Sutskever et al., 2013 |
+//! | [`Adam`], AMSGrad | momentum over root mean square | `exp_avg`, `exp_avg_sq`, `max_exp_avg_sq` | Kingma and Ba, 2015; Reddi et al., 2018 |
+//! | [`AdamW`] | Adam with weight decay apart from the gradient | as Adam | Loshchilov and Hutter, 2019 |
+//! | [`NAdam`] | Adam with Nesterov's momentum | `exp_avg`, `exp_avg_sq`, `mu_product` | Dozat, 2016 |
+//! | [`RAdam`] | Adam that warms itself up | `exp_avg`, `exp_avg_sq` | Liu et al., 2020 |
+//! | [`RMSprop`] | the gradient over its root mean square | `square_avg`, `grad_avg`, `momentum_buffer` | Hinton, 2012; Graves, 2013 |
+//! | [`Adagrad`] | the gradient over the root of all squares so far | `sum` | Duchi et al., 2011 |
+//! | [`Adadelta`] | root mean square of updates over that of gradients | `square_avg`, `acc_delta` | Zeiler, 2012 |
+//! | [`Lion`] | the sign of momentum | `exp_avg` | Chen et al., 2023 |
+//! | [`Muon`] | momentum made orthogonal, for matrices | `momentum_buffer` | Jordan et al., 2024 |
+//! | [`LBFGS`] | quasi-Newton with a line search; takes a closure | the last steps and changes of gradient | Liu and Nocedal, 1989 |
+//!
+//! Beside them: [`clip_grad_norm_`] and [`clip_grad_value_`], and the schedules of
+//! [`lr_scheduler`]. Names, defaults and formulas are PyTorch's (Lion's are its paper's).
 //!
 //! An optimizer is [`Stepper`]: parameters in groups, and an [`UpdateRule`] that says how one
-//! parameter changes. [`SGD`] and [`Adam`] are rules, one file each. A step records the updates of
-//! all parameters and then evaluates everything that is pending, so that forward, backward and
-//! updates run as one plan.
+//! parameter changes. Each rule is one file. A step records the updates of all parameters and then
+//! evaluates everything that is pending, so that forward, backward and updates run as one plan.
+//! [`LBFGS`] is the exception: it asks for the loss several times in a step.
 //!
-//! Two invariants. A step that fails changes nothing: parameters and state are [`Variable`]s, whose
-//! writes commit together, and step counts advance only afterwards. And steps differ in numbers,
-//! never in structure: rates and bias corrections are scalars in the code, and state exists, as
-//! zeros, before the first step uses it; so a run compiles one plan.
+//! Two invariants. A step that fails changes nothing: parameters and state are
+//! [`Variable`](gradus_tensor::Variable)s, whose writes commit together, and step counts advance
+//! only afterwards. And steps differ in numbers, never in structure: rates and bias corrections are
+//! scalars in the code, and state exists, as zeros, before the first step uses it; so a run compiles
+//! one plan.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamw;
+mod clip;
+mod lbfgs;
+mod lion;
+pub mod lr_scheduler;
+mod muon;
+mod nadam;
+mod options;
+mod radam;
+mod rmsprop;
 mod sgd;
 mod state;
+mod stepper;
 
-use std::collections::HashMap;
+use gradus_tensor::{Parameter, Result, Tensor};
 
-use gradus_tensor::{
-    Error, ErrorKind, Parameter, Result, Tensor, Variable, as_one_plan, evaluate, no_grad,
-};
-
+pub use adadelta::{Adadelta, AdadeltaOptions};
+pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions};
+pub use adamw::{AdamW, AdamWOptions};
+pub use clip::{ClipNorm, clip_grad_norm_, clip_grad_value_};
+pub use lbfgs::{LBFGS, LBFGSOptions, LineSearch};
+pub use lion::{Lion, LionOptions};
+pub use muon::{AdjustLr, Muon, MuonOptions};
+pub use nadam::{NAdam, NAdamOptions};
+pub use radam::{RAdam, RAdamOptions};
+pub use rmsprop::{RMSprop, RMSpropOptions};
 pub use sgd::{SGD, SGDOptions};
 pub use state::State;
+pub use stepper::Stepper;
 
-use self::state::Restored;
 use crate::StateDict;
-use crate::module::assign;
 
 /// What every optimizer can do.
 ///
@@ -80,6 +116,20 @@ pub trait Optimizer {
     /// Sets the learning rate of all groups. Never recompiles.
     fn set_lr(&mut self, lr: f64) {
         self.set_lrs(&vec![lr; self.lrs().len()]);
+    }
+
+    /// The momentum of each group, or the decay of its average of gradients (β₁); none if the
+    /// optimizer has neither.
+    fn momentums(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Sets the momentum of each group, or its β₁: what a schedule does that cycles it.
+    ///
+    /// # Panics
+    /// If there is not one for each group, or if the optimizer has neither.
+    fn set_momentums(&mut self, momentums: &[f64]) {
+        panic!("this optimizer has no momentum to set to {momentums:?}");
     }
 
     /// The state, by the parameter's position in the groups: `0.step`, `0.exp_avg` … Empty before
@@ -144,204 +194,28 @@ pub trait UpdateRule: Clone {
     /// The learning rate.
     fn lr_mut(&mut self) -> &mut f64;
 
+    /// The momentum, or what takes its place; schedules such as
+    /// [`OneCycleLR`](lr_scheduler::OneCycleLR) change it. None by default.
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        None
+    }
+
     /// Whether the options make sense; if not, why.
     fn check(&self) -> Result<(), String>;
+
+    /// Whether the rule applies to a parameter; if not, why. It applies to all by default.
+    fn check_parameter(&self, _parameter: &Parameter) -> Result<(), String> {
+        Ok(())
+    }
 
     /// The names of the tensors that are kept for each parameter under these options.
     fn state(&self) -> &'static [&'static str];
 
+    /// The names of the numbers that are kept for each parameter. None by default.
+    fn numbers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The parameter's new value. Gradients are not recorded.
     fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor;
-}
-
-/// An optimizer: parameters in groups, each with options of its own, and a rule that updates them.
-pub struct Stepper<R: UpdateRule> {
-    groups: Vec<Group<R>>,
-    /// What was wrong with the parameters; the next step returns it.
-    misuse: Option<Error>,
-}
-
-struct Group<R> {
-    options: R,
-    members: Vec<Member>,
-}
-
-struct Member {
-    parameter: Parameter,
-    state: State,
-}
-
-impl<R: UpdateRule> Stepper<R> {
-    /// An optimizer of one group.
-    pub fn with_options(parameters: Vec<Parameter>, options: R) -> Stepper<R> {
-        Stepper { groups: Vec::new(), misuse: None }.group(parameters, options)
-    }
-
-    /// With another group of parameters, which has its own options.
-    ///
-    /// A parameter that is in a group already is an error that the next step returns.
-    #[must_use]
-    pub fn group(mut self, parameters: Vec<Parameter>, options: R) -> Stepper<R> {
-        self.groups.push(Group { options, members: Vec::with_capacity(parameters.len()) });
-        let last = self.groups.len() - 1;
-        for parameter in parameters {
-            let known = |m: &&Member| m.parameter.variable().is_same(parameter.variable());
-            if self.members().any(|m| known(&m)) {
-                let message = format!(
-                    "{}: {} is given twice; a parameter belongs to one group, and once",
-                    R::NAME,
-                    called(&parameter)
-                );
-                self.misuse.get_or_insert_with(|| Error::new(ErrorKind::Usage, message));
-            }
-            let state = State::new(parameter.variable().clone());
-            self.groups[last].members.push(Member { parameter, state });
-        }
-        self
-    }
-
-    /// The options of a group.
-    ///
-    /// # Panics
-    /// If there are not so many groups.
-    pub fn options(&self, group: usize) -> &R {
-        &self.groups[group].options
-    }
-
-    /// The options of a group, to change them. Numbers may change at every step; switching a
-    /// feature on or off compiles another plan.
-    ///
-    /// # Panics
-    /// If there are not so many groups.
-    pub fn options_mut(&mut self, group: usize) -> &mut R {
-        &mut self.groups[group].options
-    }
-
-    /// With an option changed in all groups so far.
-    fn with(mut self, change: impl Fn(&mut R)) -> Stepper<R> {
-        self.groups.iter_mut().for_each(|group| change(&mut group.options));
-        self
-    }
-
-    fn members(&self) -> impl Iterator<Item = &Member> {
-        self.groups.iter().flat_map(|group| &group.members)
-    }
-
-    fn check(&mut self) -> Result<()> {
-        if let Some(error) = &self.misuse {
-            return Err(error.clone());
-        }
-        let wrong = |why: &str| Error::new(ErrorKind::Usage, format!("{}: {why}", R::NAME));
-        if self.members().next().is_none() {
-            return Err(wrong("there are no parameters; pass `model.parameters()`"));
-        }
-        for group in &mut self.groups {
-            let lr = *group.options.lr_mut();
-            if !(lr.is_finite() && lr >= 0.0) {
-                return Err(wrong(&format!("lr is {lr}; it must be finite and not negative")));
-            }
-            group.options.check().map_err(|why| wrong(&why))?;
-        }
-        Ok(())
-    }
-
-    /// The gradients of all parameters, in order. Nothing is written until all are known to be
-    /// usable.
-    fn gradients(&self) -> Result<Vec<Option<Tensor>>> {
-        self.members()
-            .map(|member| {
-                let grad = member.parameter.grad_for_step()?;
-                match grad.as_ref().and_then(Tensor::error) {
-                    Some(error) => Err(error),
-                    None => Ok(grad),
-                }
-            })
-            .collect()
-    }
-}
-
-impl<R: UpdateRule> Optimizer for Stepper<R> {
-    #[track_caller]
-    fn step(&mut self) -> Result<()> {
-        self.check()?;
-        let grads = self.gradients()?;
-        if grads.iter().all(Option::is_none) {
-            // What went wrong before backward explains it better.
-            evaluate()?;
-            let message = format!(
-                "{}: no parameter has a gradient; call `backward()` on the loss before `step()`",
-                R::NAME
-            );
-            return Err(Error::new(ErrorKind::Autograd, message));
-        }
-        let mut updated = Vec::new();
-        as_one_plan(|| {
-            no_grad(|| {
-                let mut grads = grads.into_iter();
-                for Group { options, members } in &mut self.groups {
-                    for (member, grad) in members.iter_mut().zip(grads.by_ref()) {
-                        let Some(grad) = grad else { continue };
-                        let value = member.parameter.variable().get();
-                        let new = options.update(&value, grad, &mut member.state);
-                        member.parameter.set(&new);
-                        updated.push(member);
-                    }
-                }
-            });
-            evaluate()
-        })?;
-        for member in updated {
-            member.parameter.mark_grad_used();
-            member.state.advance();
-        }
-        Ok(())
-    }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        self.members().map(|member| member.parameter.clone()).collect()
-    }
-
-    fn lrs(&self) -> Vec<f64> {
-        self.groups.iter().map(|group| *group.options.clone().lr_mut()).collect()
-    }
-
-    fn set_lrs(&mut self, lrs: &[f64]) {
-        assert_eq!(lrs.len(), self.groups.len(), "one learning rate for each group of parameters");
-        for (group, lr) in self.groups.iter_mut().zip(lrs) {
-            *group.options.lr_mut() = *lr;
-        }
-    }
-
-    fn state_dict(&self) -> StateDict {
-        let mut state = StateDict::default();
-        for (i, member) in self.members().enumerate() {
-            member.state.save(i, &mut state);
-        }
-        state
-    }
-
-    fn load_state_dict(&mut self, saved: &StateDict) -> Result<()> {
-        let entries: HashMap<&str, &Tensor> = saved.iter().map(|(n, t)| (n.as_str(), t)).collect();
-        let members = self.groups.iter().flat_map(|group| {
-            group.members.iter().map(|member| (&member.parameter, group.options.state()))
-        });
-        let restored: Vec<Restored> = members
-            .enumerate()
-            .map(|(i, (parameter, names))| Restored::new(i, parameter, names, &entries))
-            .collect();
-        let cells: Vec<(String, Variable)> = restored.iter().flat_map(Restored::cells).collect();
-        assign("the optimizer", &cells, &entries)?;
-        let states = restored.into_iter().map(Restored::finish).collect::<Result<Vec<State>>>()?;
-        let members = self.groups.iter_mut().flat_map(|group| &mut group.members);
-        members.zip(states).for_each(|(member, state)| member.state = state);
-        Ok(())
-    }
-}
-
-/// What errors call a parameter.
-fn called(parameter: &Parameter) -> String {
-    match parameter.name() {
-        name if name.is_empty() => format!("a parameter of shape {}", parameter.shape()),
-        name => format!("`{name}`"),
-    }
 }

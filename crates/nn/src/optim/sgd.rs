@@ -4,6 +4,7 @@
 
 use gradus_tensor::{Parameter, Tensor};
 
+use super::options::{WeightDecay, builders, check_not_negative};
 use super::{State, Stepper, UpdateRule};
 
 /// Stochastic gradient descent, with momentum, dampening, Nesterov's momentum and weight decay:
@@ -44,39 +45,18 @@ pub struct SGDOptions {
     pub maximize: bool,
 }
 
-macro_rules! builder {
-    ($($(#[$doc:meta])* $name:ident: $t:ty;)*) => {
-        impl SGD {
-            $($(#[$doc])*
-            /// Applies to all groups so far.
-            #[must_use]
-            pub fn $name(self, $name: $t) -> SGD {
-                self.with(|options| options.$name = $name)
-            })*
-        }
-
-        impl SGDOptions {
-            $($(#[$doc])*
-            #[must_use]
-            pub fn $name(mut self, $name: $t) -> SGDOptions {
-                self.$name = $name;
-                self
-            })*
-        }
-    };
-}
-
-builder! {
+builders! {
+    SGD, SGDOptions:
     /// With momentum.
-    momentum: f64;
+    momentum(momentum: f64) momentum;
     /// With dampening.
-    dampening: f64;
+    dampening(dampening: f64) dampening;
     /// With weight decay.
-    weight_decay: f64;
+    weight_decay(weight_decay: f64) weight_decay;
     /// With Nesterov's momentum, or without.
-    nesterov: bool;
+    nesterov(nesterov: bool) nesterov;
     /// Ascending, or descending.
-    maximize: bool;
+    maximize(maximize: bool) maximize;
 }
 
 impl SGD {
@@ -107,12 +87,12 @@ impl UpdateRule for SGDOptions {
         &mut self.lr
     }
 
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.momentum)
+    }
+
     fn check(&self) -> Result<(), String> {
-        for (name, value) in [("momentum", self.momentum), ("weight_decay", self.weight_decay)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("{name} is {value}; it must be finite and not negative"));
-            }
-        }
+        check_not_negative(&[("momentum", self.momentum), ("weight_decay", self.weight_decay)])?;
         if !self.dampening.is_finite() {
             return Err(format!("dampening is {}; it must be finite", self.dampening));
         }
@@ -130,10 +110,8 @@ impl UpdateRule for SGDOptions {
     }
 
     fn update(&self, value: &Tensor, grad: Tensor, state: &mut State) -> Tensor {
-        let mut direction = if self.maximize { -grad } else { grad };
-        if self.weight_decay != 0.0 {
-            direction = direction + value * self.weight_decay;
-        }
+        let decay = WeightDecay::L2(self.weight_decay);
+        let (value, mut direction) = decay.apply(value, grad, self.maximize);
         if self.momentum != 0.0 {
             let mut fresh = direction.clone();
             if self.dampening != 0.0 {

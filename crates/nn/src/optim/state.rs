@@ -6,16 +6,26 @@ use gradus_tensor::{Parameter, Result, Tensor, Variable};
 
 use crate::StateDict;
 
-/// The state of one parameter: how many steps it has taken, and tensors of its shape and dtype.
+/// The state of one parameter: how many steps it has taken, tensors of its shape and dtype, and
+/// numbers.
 pub struct State {
     parameter: Variable,
     steps: u64,
     tensors: Vec<(&'static str, Variable)>,
+    numbers: Vec<(&'static str, f64)>,
+    /// The numbers after the step that is being recorded.
+    next_numbers: Vec<(&'static str, f64)>,
 }
 
 impl State {
     pub(super) fn new(parameter: Variable) -> State {
-        State { parameter, steps: 0, tensors: Vec::new() }
+        State {
+            parameter,
+            steps: 0,
+            tensors: Vec::new(),
+            numbers: Vec::new(),
+            next_numbers: Vec::new(),
+        }
     }
 
     /// The number of the step that is being recorded, from 1. It counts steps that succeeded and in
@@ -34,8 +44,27 @@ impl State {
         self.variable(name).set(value);
     }
 
+    /// A number of the state; `initial` before it is first set.
+    pub fn number(&self, name: &'static str, initial: f64) -> f64 {
+        find(&self.numbers, name).unwrap_or(initial)
+    }
+
+    /// Writes a number of the state. Takes effect if the step succeeds.
+    pub fn set_number(&mut self, name: &'static str, value: f64) {
+        put(&mut self.next_numbers, name, value);
+    }
+
+    /// A step is being recorded; forgets what one that failed has left.
+    pub(super) fn begin(&mut self) {
+        self.next_numbers.clear();
+    }
+
+    /// The step that was recorded has succeeded.
     pub(super) fn advance(&mut self) {
         self.steps += 1;
+        for (name, value) in std::mem::take(&mut self.next_numbers) {
+            put(&mut self.numbers, name, value);
+        }
     }
 
     fn variable(&mut self, name: &'static str) -> &Variable {
@@ -54,6 +83,9 @@ impl State {
             for (name, variable) in &self.tensors {
                 into.insert(key(i, name), variable.get().detach());
             }
+            for (name, value) in &self.numbers {
+                into.insert(key(i, name), Tensor::from_slice(&[*value], []));
+            }
         }
     }
 }
@@ -65,32 +97,36 @@ pub(super) struct Restored {
     /// The cell for the number of steps; none if nothing was saved, as the parameter never had a
     /// gradient.
     steps: Option<Variable>,
+    numbers: Vec<(&'static str, Variable)>,
 }
 
 impl Restored {
-    /// For parameter `i`, of which `names` are kept.
+    /// For parameter `i`, of which tensors and numbers of these names are kept.
     pub(super) fn new(
         i: usize,
         parameter: &Parameter,
-        names: &[&'static str],
+        (tensors, numbers): (&[&'static str], &[&'static str]),
         saved: &HashMap<&str, &Tensor>,
     ) -> Restored {
         let mut state = State::new(parameter.variable().clone());
         let prefix = key(i, "");
         if !saved.keys().any(|name| name.starts_with(&prefix)) {
-            return Restored { i, state, steps: None };
+            return Restored { i, state, steps: None, numbers: Vec::new() };
         }
-        for name in names {
+        for name in tensors {
             state.variable(name);
         }
-        Restored { i, state, steps: Some(Variable::new(Tensor::from_slice(&[0i64], []))) }
+        let steps = Some(Variable::new(Tensor::from_slice(&[0i64], [])));
+        let number = |name: &&'static str| (*name, Variable::new(Tensor::from_slice(&[0f64], [])));
+        Restored { i, state, steps, numbers: numbers.iter().map(number).collect() }
     }
 
     /// The cells by the names they are saved under.
     pub(super) fn cells(&self) -> impl Iterator<Item = (String, Variable)> {
         let steps = self.steps.iter().map(|cell| (STEP, cell));
         let tensors = self.state.tensors.iter().map(|(name, cell)| (*name, cell));
-        steps.chain(tensors).map(|(name, cell)| (key(self.i, name), cell.clone()))
+        let numbers = self.numbers.iter().map(|(name, cell)| (*name, cell));
+        steps.chain(tensors).chain(numbers).map(|(name, cell)| (key(self.i, name), cell.clone()))
     }
 
     /// The state, once the cells are filled.
@@ -98,7 +134,21 @@ impl Restored {
         if let Some(steps) = &self.steps {
             self.state.steps = steps.get().item::<i64>()?.max(0) as u64;
         }
+        for (name, cell) in &self.numbers {
+            self.state.numbers.push((name, cell.get().item::<f64>()?));
+        }
         Ok(self.state)
+    }
+}
+
+fn find(numbers: &[(&'static str, f64)], name: &str) -> Option<f64> {
+    numbers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+}
+
+fn put(numbers: &mut Vec<(&'static str, f64)>, name: &'static str, value: f64) {
+    match numbers.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, slot)) => *slot = value,
+        None => numbers.push((name, value)),
     }
 }
 
