@@ -7,7 +7,6 @@ use gradus_data::{DataLoader, Dataset, Split};
 use gradus_nn::{Layer, Module};
 use gradus_tensor::{Error, ErrorKind, Result, manual_seed};
 
-use crate::config::Elapsed;
 use crate::metrics::{Mean, Score};
 use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, evaluate};
 
@@ -46,7 +45,7 @@ pub fn train(
         .batch_size(config.batch_size)
         .shuffle(config.seed)
         .workers(workers);
-    let schedule = config.schedule(&*optimizer, loader.len())?;
+    let mut schedule = config.schedule(&mut *optimizer, loader.len())?;
 
     let folder = match out {
         Some(path) => RunFolder::create(path)?,
@@ -67,10 +66,8 @@ pub fn train(
         for (number, batch) in (&loader).into_iter().enumerate() {
             let (inputs, targets) = batch?;
             let (inputs, targets) = (inputs.to(device), targets.to(device));
-            if let Some(schedule) = &schedule {
-                let epochs = epoch - 1;
-                let steps = epochs * loader.len() + number;
-                optimizer.set_lr(schedule(Elapsed { epochs, steps }));
+            if let Some(schedule) = schedule.as_mut().filter(|_| (epoch, number) != (1, 0)) {
+                schedule.before_step(&mut *optimizer, number == 0)?;
             }
 
             // From here to the step nothing is computed, only recorded. A loss that is not finite
@@ -94,6 +91,9 @@ pub fn train(
 
         // The only values read are these, once an epoch: reading one each step would make it wait.
         let (loss, score) = (average_loss.value()?, score.value()?);
+        if let Some(schedule) = &mut schedule {
+            schedule.after_epoch(&mut *optimizer, loss)?;
+        }
         let seconds = start.elapsed().as_secs_f64();
         let samples_per_second = samples as f64 / seconds;
         let epoch = EpochMetrics { epoch, loss, score, seconds, samples_per_second };

@@ -11,8 +11,8 @@ use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
 
 use super::layers::batch_of;
 use super::{
-    AnyLoss, AnyOptimizer, AnySchedule, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput,
-    OPTIMIZERS, RunLength, SCHEDULES, Value,
+    AnyLoss, AnyOptimizer, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput, OPTIMIZERS,
+    RunLength, SCHEDULES, Scheduler, Value,
 };
 use crate::data::{Data, DataSpec, Task};
 
@@ -143,17 +143,20 @@ impl Config {
         self.optimizer.build(OPTIMIZERS, model.parameters())
     }
 
-    /// The learning-rate schedule for an optimizer, if there is one.
+    /// The learning-rate schedule for an optimizer, if there is one: it sets the rate of the first step.
     ///
     /// # Errors
     /// If its keys make no sense.
     pub fn schedule(
         &mut self,
-        optimizer: &dyn Optimizer,
+        optimizer: &mut dyn Optimizer,
         steps_per_epoch: usize,
-    ) -> Result<Option<AnySchedule>> {
+    ) -> Result<Option<Scheduler>> {
         let run = RunLength { lr: optimizer.lr(), epochs: self.epochs, steps_per_epoch };
-        self.schedule.as_mut().map(|schedule| schedule.build(SCHEDULES, run)).transpose()
+        let Some(choice) = &mut self.schedule else { return Ok(None) };
+        let schedule = choice.build(SCHEDULES, run)?;
+        let wrong = |error: Error| choice.place().error(error.message());
+        schedule.drive(optimizer).map(Some).map_err(wrong)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use gradus_nn::models::{GPT, GPTConfig, LeNet, ResNet};
 use gradus_nn::{
     AdaptiveAvgPool2d, AlphaDropout, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, CELU, Conv1d,
     Conv2d, ConvOptions, ConvTranspose2d, Dropout, Dropout1d, Dropout2d, ELU, Embedding, Flatten,
@@ -42,7 +43,7 @@ table! {
     /// `out_features` from the data.
     "Linear" {
         in_features: NonZeroUsize = input.last_size()?,
-        out_features: NonZeroUsize = input.outputs()?,
+        out_features: NonZeroUsize = input.outputs("out_features")?,
         bias: bool = true,
     } => {
         let (inputs, outputs) = (in_features.get(), out_features.get());
@@ -214,6 +215,44 @@ table! {
         layer(TransformerEncoderLayer::with_options(options))
     };
 
+    /// LeNet-5 with ReLU and max pooling: a whole network for images of at least 16 × 16 pixels.
+    "LeNet" { num_classes: NonZeroUsize = input.outputs("num_classes")? } => {
+        let [channels, height, width] = input.image()?;
+        if height.min(width) < 16 {
+            let message = format!("images of {height} × {width} are too small; 16 × 16 at least");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        layer(LeNet::new(channels, [height, width], num_classes.get()))
+    };
+    /// A residual network of 18 layers for images of three channels; `cifar_stem` is for small ones.
+    "ResNet18" {
+        num_classes: NonZeroUsize = input.outputs("num_classes")?,
+        cifar_stem: bool = false,
+    } => layer(with_stem(ResNet::resnet18(num_classes.get()), cifar_stem));
+    /// A residual network of 34 layers for images of three channels; `cifar_stem` is for small ones.
+    "ResNet34" {
+        num_classes: NonZeroUsize = input.outputs("num_classes")?,
+        cifar_stem: bool = false,
+    } => layer(with_stem(ResNet::resnet34(num_classes.get()), cifar_stem));
+    /// A generative transformer for text.
+    "GPT" {
+        vocabulary: NonZeroUsize = input.outputs("vocabulary")?,
+        context: NonZeroUsize = input.last_size()?,
+        layers: usize = 4,
+        heads: NonZeroUsize = NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
+        width: NonZeroUsize = NonZeroUsize::new(128).unwrap_or(NonZeroUsize::MIN),
+        dropout: Probability = Probability(0.0),
+    } => {
+        let (vocabulary, context, dropout) = (vocabulary.get(), context.get(), dropout.0);
+        let (heads, width) = (heads.get(), width.get());
+        if !width.is_multiple_of(heads) {
+            let message = format!("{heads} heads do not divide a width of {width}");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        input.check_size(&[vocabulary.max(context).max(4 * width), width])?;
+        layer(GPT::new(GPTConfig { vocabulary, context, layers, heads, width, dropout }))
+    };
+
     /// Zeroes elements with probability `p`, in training only.
     "Dropout" { p: Probability = Probability(0.5) } => layer(Dropout::new(p.0));
     /// Zeroes channels of sequences with probability `p`, in training only.
@@ -289,7 +328,20 @@ fn layer(layer: impl Layer + Send + Sync + 'static) -> Result<AnyLayer> {
     Ok(Box::new(layer))
 }
 
+fn with_stem(net: ResNet, cifar_stem: bool) -> ResNet {
+    if cifar_stem { net.cifar_stem() } else { net }
+}
+
 impl LayerInput {
+    /// Channels, height and width of an image.
+    fn image(&self) -> Result<[usize; 3]> {
+        self.shape.dims().try_into().map_err(|_| {
+            let input = batch_of(&self.shape);
+            let message = format!("its input, {input}, is no image [N, channels, height, width]");
+            Error::new(ErrorKind::Usage, message)
+        })
+    }
+
     /// The size of the last axis: the features of a sample.
     pub fn last_size(&self) -> Result<NonZeroUsize> {
         self.size(self.shape.last().copied(), "an axis of features")
@@ -301,10 +353,11 @@ impl LayerInput {
     }
 
     /// How many outputs the data ask for; an error unless the layer is the last one.
-    pub fn outputs(&self) -> Result<NonZeroUsize> {
+    pub fn outputs(&self, key: &str) -> Result<NonZeroUsize> {
         self.outputs.ok_or_else(|| {
-            let message = "`out_features` is missing; give it (only the last layer's follows from \
-                           the data)";
+            let message = format!(
+                "`{key}` is missing; give it (only the last layer's follows from the data)"
+            );
             Error::new(ErrorKind::Usage, message)
         })
     }

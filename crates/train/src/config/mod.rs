@@ -27,7 +27,7 @@ pub(crate) use layers::batch_of;
 pub use layers::{AnyLayer, LAYERS, LayerInput};
 pub use losses::{AnyLoss, LOSSES};
 pub use optimizers::{AnyOptimizer, OPTIMIZERS};
-pub use schedules::{AnySchedule, Elapsed, RunLength, SCHEDULES};
+pub use schedules::{AnySchedule, Every, RunLength, SCHEDULES, Scheduler};
 pub use table::{Choice, Keys, Row};
 pub use value::{Positive, Probability, Setting, Value};
 

@@ -2,7 +2,16 @@
 
 use std::num::NonZeroUsize;
 
+use gradus_nn::optim::Optimizer;
+use gradus_nn::optim::lr_scheduler::{
+    AnnealStrategy, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, ExponentialLR,
+    LRScheduler, LinearLR, MultiStepLR, OneCycleLR, PolynomialLR, ReduceLROnPlateau, Schedule,
+    SequentialLR, StepLR,
+};
+use gradus_tensor::Result;
+
 use super::table::table;
+use super::value::{Positive, Probability, Setting, Value};
 
 /// The length of a run, and the learning rate that the optimizer starts with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,44 +24,301 @@ pub struct RunLength {
     pub steps_per_epoch: usize,
 }
 
-/// How far a run has come: epochs that are over, and steps that are over, in all epochs together.
+/// What a schedule counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed {
-    /// Epochs.
-    pub epochs: usize,
-    /// Steps.
-    pub steps: usize,
+pub enum Every {
+    /// The rate changes after each epoch.
+    Epoch,
+    /// The rate changes after each step of the optimizer.
+    Step,
 }
 
-/// A schedule: the learning rate of the next step.
-pub type AnySchedule = Box<dyn Fn(Elapsed) -> f64>;
+/// A schedule as a configuration describes it.
+pub enum AnySchedule {
+    /// A function of the epoch or the step.
+    Planned(Box<dyn Schedule>, Every),
+    /// Looks at the mean training loss after each epoch.
+    Plateau(ReduceLROnPlateau),
+}
+
+/// A schedule that drives an optimizer.
+pub enum Scheduler {
+    /// A function of the epoch or the step.
+    Planned(LRScheduler, Every),
+    /// Looks at the mean training loss after each epoch.
+    Plateau(ReduceLROnPlateau),
+}
 
 table! {
     /// Every learning-rate schedule known by name. A schedule of another kind is one more row.
+    ///
+    /// All but two count epochs, or with `every = "step"` the optimizer's steps; `warmup` is how many of
+    /// these the rate first rises to where the schedule begins.
     pub const SCHEDULES: fn(run: RunLength) -> AnySchedule;
 
     /// Multiplies the rate by `gamma` every `step_size` epochs.
-    "StepLR" { step_size: NonZeroUsize, gamma: f64 = 0.1 } => {
-        let lr = run.lr;
-        Ok(Box::new(move |elapsed| lr * gamma.powi((elapsed.epochs / step_size.get()) as i32)))
+    "StepLR" {
+        step_size: NonZeroUsize,
+        gamma: f64 = 0.1,
+        every: Every = Every::Epoch,
+        warmup: usize = 0,
+    } => planned(StepLR::new(step_size.get() as u64).gamma(gamma), every, warmup);
+    /// Multiplies the rate by `gamma` at each of the `milestones`.
+    "MultiStepLR" {
+        milestones: Vec<f64>,
+        gamma: f64 = 0.1,
+        every: Every = Every::Epoch,
+        warmup: usize = 0,
+    } => {
+        let milestones = milestones.iter().map(|&m| m as u64);
+        planned(MultiStepLR::new(milestones).gamma(gamma), every, warmup)
     };
+    /// Multiplies the rate by `gamma` after every epoch.
+    "ExponentialLR" { gamma: Positive, every: Every = Every::Epoch, warmup: usize = 0 } => {
+        planned(ExponentialLR::new(gamma.0), every, warmup)
+    };
+    /// Half a cosine, down to `eta_min` at the end of the run or after `t_max` epochs.
+    "CosineAnnealingLR" {
+        every: Every = Every::Epoch,
+        warmup: usize = 0,
+        t_max: NonZeroUsize = run.rest(every, warmup),
+        eta_min: f64 = 0.0,
+    } => planned(CosineAnnealingLR::new(t_max.get() as u64).eta_min(eta_min), every, warmup);
+    /// Half a cosine down, again and again, `t_mult` times as long each time.
+    "CosineAnnealingWarmRestarts" {
+        t_0: NonZeroUsize,
+        t_mult: NonZeroUsize = NonZeroUsize::MIN,
+        eta_min: f64 = 0.0,
+        every: Every = Every::Epoch,
+        warmup: usize = 0,
+    } => {
+        let schedule = CosineAnnealingWarmRestarts::new(t_0.get() as u64).t_mult(t_mult.get() as u64);
+        planned(schedule.eta_min(eta_min), every, warmup)
+    };
+    /// From a part of the rate to another part in `total_iters` epochs.
+    "LinearLR" {
+        start_factor: Positive = Positive(1.0 / 3.0),
+        end_factor: f64 = 1.0,
+        total_iters: NonZeroUsize = NonZeroUsize::MIN,
+        every: Every = Every::Epoch,
+    } => {
+        let schedule = LinearLR::new().start_factor(start_factor.0).end_factor(end_factor);
+        planned(schedule.total_iters(total_iters.get() as u64), every, 0)
+    };
+    /// A part of the rate for `total_iters` epochs, then all of it.
+    "ConstantLR" {
+        factor: Probability = Probability(1.0 / 3.0),
+        total_iters: NonZeroUsize = NonZeroUsize::MIN,
+        every: Every = Every::Epoch,
+    } => planned(ConstantLR::new().factor(factor.0).total_iters(total_iters.get() as u64), every, 0);
+    /// Down to zero as a power of the epochs left.
+    "PolynomialLR" {
+        every: Every = Every::Epoch,
+        warmup: usize = 0,
+        total_iters: NonZeroUsize = run.rest(every, warmup),
+        power: Positive = Positive(1.0),
+    } => {
+        let schedule = PolynomialLR::new().total_iters(total_iters.get() as u64).power(power.0);
+        planned(schedule, every, warmup)
+    };
+    /// Up to `max_lr` and far down, over all steps of the run; momentum the other way.
+    "OneCycleLR" {
+        max_lr: Positive = Positive(run.lr),
+        pct_start: Probability = Probability(0.3),
+        anneal_strategy: AnnealStrategy = AnnealStrategy::Cos,
+        cycle_momentum: bool = true,
+        div_factor: Positive = Positive(25.0),
+        final_div_factor: Positive = Positive(1e4),
+        three_phase: bool = false,
+    } => {
+        let schedule = OneCycleLR::new(max_lr.0, run.count(Every::Step) as u64)
+            .pct_start(pct_start.0)
+            .anneal_strategy(anneal_strategy)
+            .cycle_momentum(cycle_momentum)
+            .div_factor(div_factor.0)
+            .final_div_factor(final_div_factor.0)
+            .three_phase(three_phase);
+        planned(schedule, Every::Step, 0)
+    };
+    /// Multiplies the rate by `factor` when the training loss has not fallen for `patience` epochs.
+    "ReduceLROnPlateau" {
+        factor: Probability = Probability(0.1),
+        patience: usize = 10,
+        threshold: Positive = Positive(1e-4),
+        cooldown: usize = 0,
+        min_lr: f64 = 0.0,
+    } => {
+        let schedule = ReduceLROnPlateau::new()
+            .factor(factor.0)
+            .patience(patience as u64)
+            .threshold(threshold.0)
+            .cooldown(cooldown as u64)
+            .min_lrs(vec![min_lr]);
+        Ok(AnySchedule::Plateau(schedule))
+    };
+}
+
+/// A schedule, after a linear warm-up if there is one.
+fn planned(schedule: impl Schedule + 'static, every: Every, warmup: usize) -> Result<AnySchedule> {
+    let schedule: Box<dyn Schedule> = match warmup as u64 {
+        0 => Box::new(schedule),
+        n => {
+            let start = 1.0 / (n + 1) as f64;
+            let rise = LinearLR::new().start_factor(start).total_iters(n);
+            Box::new(SequentialLR::new(rise).then(n, schedule))
+        }
+    };
+    Ok(AnySchedule::Planned(schedule, every))
+}
+
+impl RunLength {
+    /// How many epochs or steps the run has.
+    fn count(&self, every: Every) -> usize {
+        match every {
+            Every::Epoch => self.epochs,
+            Every::Step => self.epochs * self.steps_per_epoch,
+        }
+    }
+
+    /// How many are left after a warm-up.
+    fn rest(&self, every: Every, warmup: usize) -> NonZeroUsize {
+        let rest = self.count(every).saturating_sub(warmup);
+        NonZeroUsize::new(rest).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+impl AnySchedule {
+    /// Starts to drive an optimizer.
+    ///
+    /// # Errors
+    /// If the schedule's options make no sense, or it cycles the momentum of an optimizer without.
+    pub fn drive(self, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
+        Ok(match self {
+            AnySchedule::Planned(schedule, every) => {
+                Scheduler::Planned(LRScheduler::new(optimizer, schedule)?, every)
+            }
+            AnySchedule::Plateau(schedule) => Scheduler::Plateau(schedule),
+        })
+    }
+}
+
+impl Scheduler {
+    /// Sets the rates of a step, before it. `first_of_epoch` says whether it begins an epoch that is not the
+    /// first; the first step of all has been set already.
+    ///
+    /// # Errors
+    /// If the schedule has ended.
+    pub fn before_step(
+        &mut self,
+        optimizer: &mut dyn Optimizer,
+        first_of_epoch: bool,
+    ) -> Result<()> {
+        match self {
+            Scheduler::Planned(schedule, Every::Step) => schedule.step(optimizer),
+            Scheduler::Planned(schedule, Every::Epoch) if first_of_epoch => {
+                schedule.step(optimizer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the mean loss of an epoch, after it.
+    ///
+    /// # Errors
+    /// If the loss is NaN.
+    pub fn after_epoch(&mut self, optimizer: &mut dyn Optimizer, loss: f64) -> Result<()> {
+        match self {
+            Scheduler::Plateau(schedule) => schedule.step(optimizer, loss),
+            Scheduler::Planned(..) => Ok(()),
+        }
+    }
+}
+
+impl Setting for Every {
+    const WANTED: &'static str = "\"epoch\" or \"step\"";
+    fn read(value: &Value) -> Option<Every> {
+        match String::read(value)?.as_str() {
+            "epoch" => Some(Every::Epoch),
+            "step" => Some(Every::Step),
+            _ => None,
+        }
+    }
+    fn write(&self) -> Option<Value> {
+        let name = if *self == Every::Epoch { "epoch" } else { "step" };
+        Some(Value::Text(name.to_owned()))
+    }
+}
+
+impl Setting for AnnealStrategy {
+    const WANTED: &'static str = "\"cos\" or \"linear\"";
+    fn read(value: &Value) -> Option<AnnealStrategy> {
+        match String::read(value)?.as_str() {
+            "cos" => Some(AnnealStrategy::Cos),
+            "linear" => Some(AnnealStrategy::Linear),
+            _ => None,
+        }
+    }
+    fn write(&self) -> Option<Value> {
+        let name = if *self == AnnealStrategy::Cos { "cos" } else { "linear" };
+        Some(Value::Text(name.to_owned()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use gradus_nn::Linear;
+
     use crate::Config;
 
-    /// The rates that PyTorch's StepLR(optimizer, step_size=2, gamma=0.5) gives from 0.8 on.
-    #[test]
-    fn steps_are_those_of_pytorch() {
-        let text = crate::config::DEFAULT.replace("lr = 0.003", "lr = 0.8")
-            + "[schedule]\ntype = \"StepLR\"\nstep_size = 2\ngamma = 0.5\n";
+    /// The rates of each step of a run of 5 epochs of 2 steps.
+    fn rates(schedule: &str) -> Vec<f64> {
+        let text = crate::config::DEFAULT
+            .replace("lr = 0.003", "lr = 0.8")
+            .replace("epochs = 30", "epochs = 5")
+            + "[schedule]\n"
+            + schedule;
         let mut config = Config::parse(&text, "test").unwrap();
-        let model = gradus_nn::Linear::new(2, 1);
-        let optimizer = config.optimizer(&model).unwrap();
-        let schedule = config.schedule(&*optimizer, 10).unwrap().unwrap();
-        let rate = |epochs| schedule(Elapsed { epochs, steps: 10 * epochs });
-        assert_eq!([0, 1, 2, 3, 4].map(rate), [0.8, 0.8, 0.4, 0.4, 0.2]);
+        let mut optimizer = config.optimizer(&Linear::new(2, 1)).unwrap();
+        let mut scheduler = config.schedule(&mut *optimizer, 2).unwrap().unwrap();
+        let mut rates = Vec::new();
+        for step in 0..10 {
+            if step > 0 {
+                scheduler.before_step(&mut *optimizer, step % 2 == 0).unwrap();
+            }
+            rates.push((optimizer.lr() * 1e6).round() / 1e6);
+            if step % 2 == 1 {
+                scheduler.after_epoch(&mut *optimizer, 1.0).unwrap();
+            }
+        }
+        rates
+    }
+
+    #[test]
+    fn epochs_and_steps_are_counted() {
+        let by_epoch = "type = \"StepLR\"\nstep_size = 2\ngamma = 0.5\n";
+        assert_eq!(rates(by_epoch), [0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2]);
+        let by_step = "type = \"StepLR\"\nstep_size = 4\ngamma = 0.5\nevery = \"step\"\n";
+        assert_eq!(rates(by_step), [0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2]);
+    }
+
+    #[test]
+    fn a_warm_up_rises_and_the_rest_takes_the_run() {
+        let schedule = "type = \"CosineAnnealingLR\"\nwarmup = 3\nevery = \"step\"\n";
+        let rates = rates(schedule);
+        assert_eq!(rates[..4], [0.2, 0.4, 0.6, 0.8]);
+        assert!(rates[4] < 0.8 && rates[9] < 0.05 && rates[9] > 0.0, "{rates:?}");
+    }
+
+    #[test]
+    fn a_plateau_is_noticed() {
+        let schedule = "type = \"ReduceLROnPlateau\"\npatience = 1\nfactor = 0.5\n";
+        assert_eq!(rates(schedule), [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.4]);
+    }
+
+    #[test]
+    fn one_cycle_ends_with_the_run() {
+        let rates = rates("type = \"OneCycleLR\"\n");
+        let top = rates.iter().cloned().fold(0.0, f64::max);
+        assert!((top - 0.8).abs() < 1e-6 && rates[0] < 0.04 && rates[9] < 1e-5, "{rates:?}");
     }
 }

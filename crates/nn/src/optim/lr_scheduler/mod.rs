@@ -85,6 +85,29 @@ pub trait Schedule: Send {
     fn check(&self, groups: usize) -> Result<(), String>;
 }
 
+/// A schedule chosen when the program runs.
+impl Schedule for Box<dyn Schedule> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn lr(&self, step: u64, base: f64, group: usize) -> f64 {
+        (**self).lr(step, base, group)
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        (**self).momentum(step)
+    }
+
+    fn last_step(&self) -> Option<u64> {
+        (**self).last_step()
+    }
+
+    fn check(&self, groups: usize) -> Result<(), String> {
+        (**self).check(groups)
+    }
+}
+
 /// Drives the learning rates of an optimizer by a [`Schedule`].
 pub struct LRScheduler {
     schedule: Box<dyn Schedule>,
