@@ -16,13 +16,15 @@ use gradus::prelude::*;
 const TEXT: &str = include_str!("../docs/architecture.md");
 /// How many characters the network sees at once.
 const CONTEXT: usize = 64;
+/// From the beginning of one sample to that of the next.
+const STRIDE: usize = 7;
 
 fn main() -> Result<()> {
     let options = Options::from_command_line()?;
     let (train, test) = (options.open(Split::Train)?, options.open(Split::Test)?);
     println!("{train:?}\n{test:?}\n");
     let vocabulary = train.vocabulary().to_vec();
-    // A sample is a block of 64 characters, and as its target the same block one character later: at each
+    // A sample is 64 characters, and as its target the same text one character later: at each
     // place, the network is to say what comes next.
     let train = DataLoader::new(train).batch_size(12).shuffle(options.seed);
     let test = DataLoader::new(test).batch_size(12);
@@ -54,7 +56,8 @@ fn main() -> Result<()> {
         let test_loss = evaluate(&model, &test)?;
         let seconds = start.elapsed().as_secs_f64();
         println!(
-            "epoch {epoch}: loss {mean:.3}, on the rest of the text {test_loss:.3}, {seconds:.1} s"
+            "epoch {epoch}: loss {mean:.3}, on the rest of the text {test_loss:.3}, \
+             gradient norm {norm:.2}, {seconds:.1} s"
         );
     }
 
@@ -106,7 +109,12 @@ impl Options {
     }
 
     fn open(&self, split: Split) -> Result<CharText> {
-        let text = CharTextOptions { block_size: CONTEXT, ..CharTextOptions::default() };
+        // Blocks overlap, so that the network sees the same words at many places.
+        let text = CharTextOptions {
+            block_size: CONTEXT,
+            stride: (split == Split::Train).then_some(STRIDE),
+            ..CharTextOptions::default()
+        };
         match &self.data {
             Some(file) => CharText::open(file, split, text),
             None => CharText::new(TEXT, split, text),

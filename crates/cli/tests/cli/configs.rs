@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gradus::train::Config;
-use gradus::train::config::{DATASETS, DEFAULT};
+use gradus::train::config::{DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES};
 
 use crate::command::{fails, folder, gradus, succeeds};
 
@@ -211,6 +211,40 @@ fn the_reference_configurations_are_read() {
     assert!(seen >= 5, "{seen} files in {CONFIGS}");
     let digits = Config::read(&Path::new(CONFIGS).join("digits_mlp.toml")).unwrap();
     assert_eq!(digits, Config::default());
+}
+
+/// The tables of the page on configurations are made from those of the program.
+#[test]
+fn the_documentation_lists_every_row() {
+    fn rows<I, O>(table: &[Row<I, O>]) -> String {
+        let keys = |row: &Row<I, O>| {
+            let keys: Vec<String> = row.keys.iter().map(|key| format!("`{key}`")).collect();
+            keys.join(", ")
+        };
+        let row = |row: &Row<I, O>| format!("| `{}` | {} | {} |\n", row.name, keys(row), row.about);
+        let rows: String = table.iter().map(row).collect();
+        format!("\n| `type` | keys | |\n|---|---|---|\n{rows}\n")
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let page = fs::read_to_string(path).unwrap();
+    let mut made = page.clone();
+    for (name, rows) in [
+        ("layers", rows(LAYERS)),
+        ("losses", rows(LOSSES)),
+        ("optimizers", rows(OPTIMIZERS)),
+        ("schedules", rows(SCHEDULES)),
+    ] {
+        let (begin, end) =
+            (format!("<!-- {name}: generated -->\n"), format!("<!-- {name} end -->"));
+        let start = made.find(&begin).expect("the page has a place for the table") + begin.len();
+        let stop = made.find(&end).expect("the place ends");
+        made.replace_range(start..stop, &rows);
+    }
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(path, &made).unwrap();
+    } else {
+        assert!(made == page, "docs/configuration.md is stale; run with UPDATE_SNAPSHOTS=1");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Text for character language models.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -12,13 +13,16 @@ use crate::{Array, Dataset, Split};
 pub struct CharTextOptions {
     /// How many characters a sample has: 64 by default.
     pub block_size: usize,
+    /// From one sample to the next, in characters: by default as many as a sample has, so that an epoch reads the
+    /// text once. With fewer, blocks overlap, and a network sees the same words at many places.
+    pub stride: Option<usize>,
     /// The share of the text, at its end, that is for testing: 0.1 by default.
     pub test_fraction: f64,
 }
 
 impl Default for CharTextOptions {
     fn default() -> CharTextOptions {
-        CharTextOptions { block_size: 64, test_fraction: 0.1 }
+        CharTextOptions { block_size: 64, stride: None, test_fraction: 0.1 }
     }
 }
 
@@ -26,26 +30,36 @@ impl Default for CharTextOptions {
 /// the same blocks one character further on.
 ///
 /// The vocabulary is the text's characters in the order of Unicode; a token is a position in it.
-/// Blocks do not overlap, so an epoch reads the text once. Samples are `(Array<i64>, Array<i64>)`
+/// Samples are `(Array<i64>, Array<i64>)`
 /// of shape `[T]`, and batches two int64 tensors `[batch, T]`.
 ///
 /// ```
 /// use gradus_data::datasets::{CharText, CharTextOptions};
 /// use gradus_data::{Dataset, Split};
 ///
-/// let options = CharTextOptions { block_size: 3, test_fraction: 0.5 };
+/// let options = CharTextOptions { block_size: 3, stride: None, test_fraction: 0.5 };
 /// let text = CharText::new("abcabcab", Split::Train, options)?;
 /// assert_eq!(text.vocabulary(), ['a', 'b', 'c']);
 /// let (input, target) = text.get(0)?;
 /// assert_eq!((input.data(), target.data()), (&[0, 1, 2][..], &[1, 2, 0][..]));
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CharText {
     name: String,
     vocabulary: Vec<char>,
     tokens: Vec<i64>,
     block_size: usize,
+    stride: usize,
+}
+
+/// A summary: `text (train): 11052 characters, 83 different, in blocks of 64`.
+impl fmt::Debug for CharText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (characters, different) = (self.tokens.len(), self.vocabulary.len());
+        let (name, block) = (&self.name, self.block_size);
+        write!(f, "{name}: {characters} characters, {different} different, in blocks of {block}")
+    }
 }
 
 impl CharText {
@@ -81,11 +95,12 @@ impl CharText {
     /// # Errors
     /// If it is too short for one block.
     pub fn new(text: &str, split: Split, options: CharTextOptions) -> Result<CharText> {
-        let CharTextOptions { block_size, test_fraction } = options;
-        if block_size == 0 || !(test_fraction > 0.0 && test_fraction < 1.0) {
+        let CharTextOptions { block_size, stride, test_fraction } = options;
+        let stride = stride.unwrap_or(block_size);
+        if block_size == 0 || stride == 0 || !(test_fraction > 0.0 && test_fraction < 1.0) {
             let message = format!(
-                "block_size is {block_size} and test_fraction {test_fraction}; give 1 or more \
-                 characters, and a number between 0 and 1"
+                "block_size is {block_size}, stride {stride} and test_fraction {test_fraction}; \
+                 give 1 or more characters, and a number between 0 and 1"
             );
             return Err(Error::new(ErrorKind::Usage, message));
         }
@@ -108,7 +123,7 @@ impl CharText {
         }
         let token = |c: &char| vocabulary.binary_search(c).map_or(0, |at| at as i64);
         let tokens = part.iter().map(token).collect();
-        Ok(CharText { name: format!("text ({split})"), vocabulary, tokens, block_size })
+        Ok(CharText { name: format!("text ({split})"), vocabulary, tokens, block_size, stride })
     }
 
     /// The characters; a token is a position in this list.
@@ -126,11 +141,11 @@ impl Dataset for CharText {
     type Item = (Array<i64>, Array<i64>);
 
     fn len(&self) -> usize {
-        (self.tokens.len() - 1) / self.block_size
+        (self.tokens.len() - 1 - self.block_size) / self.stride + 1
     }
 
     fn get(&self, index: usize) -> Result<Self::Item> {
-        let start = index * self.block_size;
+        let start = index * self.stride;
         let block = |start| {
             Array::new([self.block_size], self.tokens[start..start + self.block_size].to_vec())
         };

@@ -1,5 +1,6 @@
 //! Tables of numbers in CSV files, for regression and classification.
 
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ impl TableOptions {
 /// but for a target that is the name of a class.
 ///
 /// Samples are `(Array<f32> [columns], Part)`, the target being numbers `[1]` or a label.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Table {
     name: String,
     columns: Vec<String>,
@@ -64,6 +65,13 @@ enum Targets {
     Numbers(Array<f32>),
     /// `[rows]`.
     Classes(Array<i64>),
+}
+
+/// A summary: `houses.csv (train): 1600 rows of 10 columns`.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} rows of {} columns", self.name, self.len(), self.columns.len())
+    }
 }
 
 impl Table {

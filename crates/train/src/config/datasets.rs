@@ -89,10 +89,13 @@ table! {
     "text" {
         path: PathBuf,
         block_size: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63),
+        stride: NonZeroUsize = block_size,
         test_fraction: Probability = Probability(0.1),
     } => {
         let (block_size, test_fraction) = (block_size.get(), test_fraction.0);
-        let text = CharText::open(path, split, CharTextOptions { block_size, test_fraction })?;
+        let stride = Some(stride.get());
+        let options = CharTextOptions { block_size, stride, test_fraction };
+        let text = CharText::open(path, split, options)?;
         let task = Task::Language { vocabulary: text.vocabulary().iter().collect() };
         let input = Input::Tokens { length: block_size };
         Ok(Data::new(Parts(text), DataSpec { input, task }))

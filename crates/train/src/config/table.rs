@@ -317,10 +317,12 @@ pub(super) fn known_among(known: &[&str], name: &str, what: &str, place: &Place)
         _ => String::new(),
     };
     let all = match known {
-        [] => "there are none".to_owned(),
-        known => format!("there are {}", known.join(", ")),
+        [] => " (there are none)".to_owned(),
+        // A long list would hide the suggestion.
+        known if known.len() > 12 && !hint.is_empty() => String::new(),
+        known => format!(" (there are {})", known.join(", ")),
     };
-    Err(place.error(format_args!("`{name}` is no {what}{hint} ({all})")))
+    Err(place.error(format_args!("`{name}` is no {what}{hint}{all}")))
 }
 
 impl fmt::Display for Place {
