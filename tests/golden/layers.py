@@ -121,7 +121,8 @@ def printed(module):
 
 def layer(id, *inputs, train=True, grad=True, warm=None, **options):
     name = id.split("/")[0]
-    make = lambda options: getattr(nn, name)(**options)
+    tuples = lambda o: {k: tuple(v) if isinstance(v, list) else v for k, v in o.items()}
+    make = lambda options: getattr(nn, name)(**tuples(options))
     record(id, name, make, inputs, options, train=train, grad=grad, warm=warm)
 
 
@@ -315,6 +316,36 @@ def transformers():
     encode("masked", normal(2, 3, 4), 2, **o, batch_first=True, masks={"src_mask": causal(3, 3)})
 
 
+def convolutions():
+    x, line = normal(2, 4, 6, 5), normal(2, 4, 9)
+    layer("Linear/bias", normal(2, 3, 4), in_features=4, out_features=3)
+    layer("Linear/no_bias", normal(3, 4), in_features=4, out_features=2, bias=False)
+    layer("Linear/vector", normal(4), in_features=4, out_features=3)
+    o = dict(in_channels=4, out_channels=6)
+    layer("Conv2d/plain", x, **o, kernel_size=3)
+    layer("Conv2d/strided", x, **o, kernel_size=[3, 2], stride=2, padding=[1, 0])
+    layer("Conv2d/groups", x, **o, kernel_size=3, padding=1, groups=2, bias=False)
+    layer("Conv2d/same", x, **o, kernel_size=3, padding="same", dilation=[1, 2])
+    layer("Conv1d/plain", line, **o, kernel_size=3)
+    layer("Conv1d/strided", line, **o, kernel_size=4, stride=2, padding=1, groups=2)
+    layer("Conv1d/same", line, **o, kernel_size=3, padding="same", dilation=2, bias=False)
+    layer("ConvTranspose2d/plain", x, **o, kernel_size=3)
+    layer("ConvTranspose2d/doubling", x, **o, kernel_size=3, stride=2, padding=1, output_padding=1)
+    layer("ConvTranspose2d/groups", x, **o, kernel_size=[2, 3], stride=[1, 2], groups=2, bias=False)
+    for name in ("MaxPool2d", "AvgPool2d"):
+        layer(f"{name}/plain", x, kernel_size=2)
+        layer(f"{name}/strided", x, kernel_size=3, stride=2, padding=1)
+        layer(f"{name}/ceil", x, kernel_size=[2, 3], stride=[2, 1], ceil_mode=True)
+    layer("MaxPool2d/dilated", x, kernel_size=2, stride=1, dilation=2)
+    layer("AvgPool2d/inside", x, kernel_size=3, stride=2, padding=1, count_include_pad=False)
+    for name in ("MaxPool1d", "AvgPool1d"):
+        layer(f"{name}/plain", line, kernel_size=2)
+        layer(f"{name}/strided", line, kernel_size=3, stride=2, padding=1)
+        layer(f"{name}/ceil", line, kernel_size=4, stride=3, ceil_mode=True)
+    for size in (1, [3, 2], [4, 5]):
+        layer(f"AdaptiveAvgPool2d/{str(size).replace(', ', 'x')}", x, output_size=size)
+
+
 def functions():
     def function(id, *inputs, **options):
         name = id.split("/")[0]
@@ -345,6 +376,7 @@ def main():
     attentions()
     transformers()
     functions()
+    convolutions()
     emit("layers", tensors, cases, torch=torch.__version__)
 
 

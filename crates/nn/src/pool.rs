@@ -8,7 +8,7 @@ use crate::conv::tuple;
 use crate::{Layer, Module};
 
 macro_rules! pooling {
-    ($(#[$doc:meta])* $Name:ident, $function:ident, size: $Size:ty, axes: $axes:literal) => {
+    ($(#[$doc:meta])* $Name:ident, $function:ident, size: $Size:ty, axes: $axes:literal, dilated: $dilated:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Module)]
         #[module(crate = crate)]
@@ -58,20 +58,19 @@ macro_rules! pooling {
 
         impl fmt::Display for $Name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let o = &self.options;
                 let list = |sizes: [usize; 2]| match sizes {
+                    [_, b] if $axes == 1 && !$dilated => tuple(&[b]),
                     [a, b] if $axes == 1 || a == b => b.to_string(),
                     pair => tuple(&pair),
                 };
-                let o = &self.options;
                 write!(f, "{}(kernel_size={}", stringify!($Name), list(o.kernel_size))?;
                 write!(f, ", stride={}, padding={}", list(o.stride), list(o.padding))?;
-                if o.dilation != [1, 1] {
-                    write!(f, ", dilation={}", list(o.dilation))?;
+                if $dilated {
+                    let ceil_mode = if o.ceil_mode { "True" } else { "False" };
+                    write!(f, ", dilation={}, ceil_mode={ceil_mode}", list(o.dilation))?;
                 }
-                if !o.count_include_pad {
-                    f.write_str(", count_include_pad=False")?;
-                }
-                f.write_str(if o.ceil_mode { ", ceil_mode=True)" } else { ")" })
+                f.write_str(")")
             }
         }
     };
@@ -85,9 +84,10 @@ pooling! {
     /// use gradus_tensor::{DType, Tensor};
     /// let y = MaxPool2d::new(2).forward(&Tensor::zeros([1, 6, 28, 28], DType::F32));
     /// assert_eq!(y.shape().dims(), [1, 6, 14, 14]);
-    /// assert_eq!(MaxPool2d::new(3).stride(2).to_string(), "MaxPool2d(kernel_size=3, stride=2, padding=0)");
+    /// let name = "MaxPool2d(kernel_size=3, stride=2, padding=0, dilation=1, ceil_mode=False)";
+    /// assert_eq!(MaxPool2d::new(3).stride(2).to_string(), name);
     /// ```
-    MaxPool2d, max_pool2d, size: impl Into<Pair>, axes: 2
+    MaxPool2d, max_pool2d, size: impl Into<Pair>, axes: 2, dilated: true
 }
 
 impl MaxPool2d {
@@ -102,7 +102,7 @@ impl MaxPool2d {
 pooling! {
     /// The greatest element of each window along the last axis: `[n, c, l]` → `[n, c, ol]`; see
     /// [`Tensor::max_pool1d`].
-    MaxPool1d, max_pool1d, size: usize, axes: 1
+    MaxPool1d, max_pool1d, size: usize, axes: 1, dilated: true
 }
 
 impl MaxPool1d {
@@ -116,7 +116,7 @@ impl MaxPool1d {
 
 pooling! {
     /// The average of each window: `[n, c, h, w]` → `[n, c, oh, ow]`; see [`Tensor::avg_pool2d`].
-    AvgPool2d, avg_pool2d, size: impl Into<Pair>, axes: 2
+    AvgPool2d, avg_pool2d, size: impl Into<Pair>, axes: 2, dilated: false
 }
 
 impl AvgPool2d {
@@ -130,7 +130,7 @@ impl AvgPool2d {
 
 pooling! {
     /// The average of each window along the last axis: `[n, c, l]` → `[n, c, ol]`; see [`Tensor::avg_pool1d`].
-    AvgPool1d, avg_pool1d, size: usize, axes: 1
+    AvgPool1d, avg_pool1d, size: usize, axes: 1, dilated: false
 }
 
 impl AvgPool1d {

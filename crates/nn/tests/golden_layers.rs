@@ -230,6 +230,72 @@ fn subject(case: &Value) -> Subject {
             Embedding::new(count("num_embeddings"), count("embedding_dim")),
             padding_idx: given("padding_idx").map(|row| row as usize),
         )),
+        "Linear" => {
+            let linear = Linear::new(count("in_features"), count("out_features"));
+            layer(with!(linear, bias: flag(o, "bias")))
+        }
+        "Conv2d" => {
+            let conv =
+                Conv2d::new(count("in_channels"), count("out_channels"), pair(o, "kernel_size"));
+            layer(with!(
+                conv,
+                stride: some_pair(o, "stride"),
+                padding: padding(o),
+                dilation: some_pair(o, "dilation"),
+                groups: given("groups").map(|n| n as usize),
+                bias: flag(o, "bias"),
+            ))
+        }
+        "Conv1d" => {
+            let conv =
+                Conv1d::new(count("in_channels"), count("out_channels"), count("kernel_size"));
+            layer(with!(
+                conv,
+                stride: given("stride").map(|n| n as usize),
+                padding: padding(o),
+                dilation: given("dilation").map(|n| n as usize),
+                groups: given("groups").map(|n| n as usize),
+                bias: flag(o, "bias"),
+            ))
+        }
+        "ConvTranspose2d" => {
+            let (inputs, outputs) = (count("in_channels"), count("out_channels"));
+            layer(with!(
+                ConvTranspose2d::new(inputs, outputs, pair(o, "kernel_size")),
+                stride: some_pair(o, "stride"),
+                padding: some_pair(o, "padding"),
+                output_padding: some_pair(o, "output_padding"),
+                groups: given("groups").map(|n| n as usize),
+                bias: flag(o, "bias"),
+            ))
+        }
+        "MaxPool2d" => layer(with!(
+            MaxPool2d::new(pair(o, "kernel_size")),
+            stride: some_pair(o, "stride"),
+            padding: some_pair(o, "padding"),
+            dilation: some_pair(o, "dilation"),
+            ceil_mode: flag(o, "ceil_mode"),
+        )),
+        "AvgPool2d" => layer(with!(
+            AvgPool2d::new(pair(o, "kernel_size")),
+            stride: some_pair(o, "stride"),
+            padding: some_pair(o, "padding"),
+            ceil_mode: flag(o, "ceil_mode"),
+            count_include_pad: flag(o, "count_include_pad"),
+        )),
+        "MaxPool1d" => layer(with!(
+            MaxPool1d::new(count("kernel_size")),
+            stride: given("stride").map(|n| n as usize),
+            padding: given("padding").map(|n| n as usize),
+            ceil_mode: flag(o, "ceil_mode"),
+        )),
+        "AvgPool1d" => layer(with!(
+            AvgPool1d::new(count("kernel_size")),
+            stride: given("stride").map(|n| n as usize),
+            padding: given("padding").map(|n| n as usize),
+            ceil_mode: flag(o, "ceil_mode"),
+        )),
+        "AdaptiveAvgPool2d" => layer(AdaptiveAvgPool2d::new(pair(o, "output_size"))),
         "Identity" => layer(Identity),
         "Flatten" => layer(Flatten::default()),
         "Unflatten" => {
@@ -279,6 +345,26 @@ fn subject(case: &Value) -> Subject {
             function(move |x, _| x[0].cosine_similarity(&x[1], dim, eps))
         }
         other => panic!("no layer {other}"),
+    }
+}
+
+/// One number for both axes, or two.
+fn some_pair(o: &Value, key: &str) -> Option<Pair> {
+    let value = o.get(key)?;
+    Some(match value.as_u64() {
+        Some(n) => (n as usize).into(),
+        None => Pair(indices(o, key).try_into().unwrap()),
+    })
+}
+
+fn pair(o: &Value, key: &str) -> Pair {
+    some_pair(o, key).unwrap_or_else(|| panic!("{key}"))
+}
+
+fn padding(o: &Value) -> Option<Padding> {
+    match o.get("padding")?.as_str() {
+        Some(_) => Some(Padding::Same),
+        None => some_pair(o, "padding").map(Padding::from),
     }
 }
 
