@@ -90,6 +90,10 @@ fn prepare_op(
         Op::MaxPoolIndices(p) => {
             Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Place))
         }
+        Op::MaxPoolGrad(_) => {
+            let dtype = plan.values[x[1].value.index()].ty.dtype;
+            Box::new(max_pool::MaxPoolGrad::new(&x[0], &x[1], out, shape, dtype))
+        }
         Op::CrossEntropy(_) => {
             Box::new(cross_entropy::CrossEntropy::new(&x[0], &x[1], None, out, dtype))
         }
@@ -114,6 +118,7 @@ pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
         | Op::Conv(_)
         | Op::ConvInputGrad(_)
         | Op::ConvWeightGrad(_) => !half(types[0]),
+        Op::MaxPoolGrad(_) => !half(types[1]),
         Op::Reduce(r) => r.kind != gradus_ir::ops::ReduceKind::Sum || !half(types[0]),
         _ => true,
     }

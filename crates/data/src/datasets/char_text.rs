@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn blocks_cover_the_text_once() {
-        let options = CharTextOptions { block_size: 4, test_fraction: 0.25 };
+        let options = CharTextOptions { block_size: 4, stride: None, test_fraction: 0.25 };
         let text = "Grüße, Welt: öäü";
         let train = CharText::new(text, Split::Train, options).unwrap();
         let test = CharText::new(text, Split::Test, options);
@@ -180,9 +180,20 @@ mod tests {
 
     #[test]
     fn both_parts_have_one_vocabulary() {
-        let options = CharTextOptions { block_size: 2, test_fraction: 0.5 };
+        let options = CharTextOptions { block_size: 2, stride: None, test_fraction: 0.5 };
         let part = |split| CharText::new("aaaaaazzzzzz", split, options).unwrap();
         assert_eq!(part(Split::Train).vocabulary(), part(Split::Test).vocabulary());
         assert_eq!(part(Split::Test).get(0).unwrap().0.data(), [1, 1]);
+    }
+
+    #[test]
+    fn blocks_overlap_if_asked_to() {
+        let options = CharTextOptions { block_size: 4, stride: Some(1), test_fraction: 0.25 };
+        let text = CharText::new("abcdefghijkl", Split::Train, options).unwrap();
+        // Nine characters to train on: blocks of five, with the target, start at five of them.
+        assert_eq!(text.len(), 5);
+        assert_eq!(text.get(4).unwrap().1.data(), [5, 6, 7, 8]);
+        let none = CharTextOptions { stride: Some(0), ..options };
+        assert!(CharText::new("abcdefghijkl", Split::Train, none).is_err());
     }
 }

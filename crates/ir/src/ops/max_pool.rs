@@ -1,6 +1,8 @@
 //! The greatest element of each window of a plane.
 
-use super::{Primitive, Sample, Window, one};
+use smallvec::smallvec;
+
+use super::{Grads, Primitive, Sample, SampleInput, Vjp, Window, one};
 use crate::array::ravel;
 use crate::graph::Expr;
 use crate::{Array, DType, Shape, Type, Values};
@@ -26,6 +28,14 @@ pub struct MaxPool(pub PoolGeometry);
 /// Where in its plane, counted row by row, the greatest element of each window lies: int64 `[n, c, oh, ow]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MaxPoolIndices(pub PoolGeometry);
+
+/// The gradient of [`MaxPool`] with respect to its input: places as [`MaxPoolIndices`] gives them, gradient
+/// `[n, c, oh, ow]` → `[n, c, h, w]`. Each element of the gradient is added at its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MaxPoolGrad {
+    /// The plane `[h, w]`.
+    pub input: [usize; 2],
+}
 
 impl PoolGeometry {
     /// The output plane, or why there is none.
@@ -126,6 +136,13 @@ impl Primitive for MaxPool {
         Some(planes.gather(2, index.reshape(flat(&index.shape()))).reshape(index.shape()))
     }
 
+    fn vjp<'g>(&self, v: &Vjp<'_, 'g>) -> Option<Grads<'g>> {
+        let (x, shape) = (v.x[0], v.x[0].shape());
+        let places = x.apply(MaxPoolIndices(self.0.clone()), &[]);
+        let grad = MaxPoolGrad { input: [shape[2], shape[3]] };
+        Some(smallvec![Some(places.apply(grad, &[v.dy]))])
+    }
+
     fn attributes(&self) -> String {
         self.0.attributes()
     }
@@ -173,6 +190,51 @@ impl Primitive for MaxPoolIndices {
 
     fn samples() -> Vec<Sample> {
         cases().map(|(g, x)| Sample::unary(MaxPoolIndices(g), x)).collect()
+    }
+}
+
+impl Primitive for MaxPoolGrad {
+    const NAME: &'static str = "max_pool_grad";
+    const CONTIGUOUS: bool = true;
+
+    fn infer(&self, x: &[&Type]) -> Result<Type, String> {
+        let [places, dy] = x else {
+            return Err(format!("max_pool_grad takes places and a gradient, not {}", x.len()));
+        };
+        if places.dtype != DType::I64 || places.shape != dy.shape || dy.shape.rank() != 4 {
+            return Err(format!("max_pool_grad: places {places} and gradient {dy} do not fit"));
+        }
+        let [h, w] = self.input;
+        Ok(Type { shape: [dy.shape[0], dy.shape[1], h, w].into(), dtype: dy.dtype })
+    }
+
+    fn has_body(&self) -> bool {
+        true
+    }
+
+    fn body<'g>(&self, x: &[Expr<'g>]) -> Option<Expr<'g>> {
+        let (places, dy, [h, w]) = (x[0], x[1], self.input);
+        let shape = dy.shape();
+        let flat = Shape::from([shape[0], shape[1], shape[2] * shape[3]]);
+        let zeros = dy.constant(0.0).expand([shape[0], shape[1], h * w].into());
+        let sum = zeros.scatter_add(2, places.reshape(flat.clone()), dy.reshape(flat));
+        Some(sum.reshape([shape[0], shape[1], h, w].into()))
+    }
+
+    fn attributes(&self) -> String {
+        format!("input={:?}", self.input)
+    }
+
+    fn flops(&self, x: &[&Shape], _: &Shape) -> usize {
+        x[1].numel()
+    }
+
+    fn samples() -> Vec<Sample> {
+        let of = |input: [usize; 2], shape| {
+            let places = SampleInput::index::<4>(shape, input[0] * input[1]);
+            Sample::new(MaxPoolGrad { input }, vec![places, SampleInput::float(shape)])
+        };
+        vec![of([5, 7], [2, 3, 2, 3]), of([2, 2], [1, 1, 4, 4]), of([3, 3], [0, 2, 1, 1])]
     }
 }
 

@@ -51,7 +51,7 @@ pub use flip::Flip;
 pub use gather::Gather;
 pub use iota::Iota;
 pub use matmul::{MatMul, MatMulSize};
-pub use max_pool::{MaxPool, MaxPoolIndices, PoolGeometry};
+pub use max_pool::{MaxPool, MaxPoolGrad, MaxPoolIndices, PoolGeometry};
 pub use one_hot::OneHot;
 pub use pad::Pad;
 pub use permute::Permute;
@@ -294,7 +294,7 @@ macro_rules! primitives {
 primitives! {
     Cast, Reduce, Reshape, Permute, Expand, Slice, Flip, Window, Concat, Pad, MatMul, Gather, ScatterAdd,
     OneHot, ArgMax, ArgSort, CumSum, Iota, Random, Check, Conv, ConvInputGrad, ConvWeightGrad, MaxPool,
-    MaxPoolIndices, CrossEntropy, CrossEntropyGrad, Attention,
+    MaxPoolIndices, MaxPoolGrad, CrossEntropy, CrossEntropyGrad, Attention,
 }
 
 impl fmt::Display for Op {
