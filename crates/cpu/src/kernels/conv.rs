@@ -1,15 +1,16 @@
 //! Convolution and its two gradients, as matrix products over windows that are laid out piece by piece.
 //!
-//! For one image and group, with `taps` = channels · kh · kw of the group and `places` = oh · ow:
+//! For one group, with `taps` = channels · kh · kw of the group and `columns` = images · oh · ow:
 //!
 //! ```text
-//! output       [filters, places]  = weight  [filters, taps]  · windows [taps, places]
-//! input grad   windows of it      = weightᵀ [taps, filters]  · dy      [filters, places], overlapping ones added
-//! weight grad  [filters, taps]    = dy      [filters, places] · windowsᵀ, summed over the batch
+//! output       [filters, columns] = weight  [filters, taps]    · windows [taps, columns]
+//! input grad   windows of it      = weightᵀ [taps, filters]    · dy      [filters, columns], overlapping ones added
+//! weight grad  [filters, taps]    = dy      [filters, columns] · windowsᵀ
 //! ```
 //!
-//! A piece of the windows fits into the second-level cache, so that they never go to memory. Pieces, images per
-//! task and the partial sums of the weight gradient follow from the sizes alone, never from the number of
+//! A piece is some columns, of a part of an image or of several small ones; its windows are laid out for a block of
+//! the channels at a time, so that they fit into the second-level cache and never go to memory. Pieces, blocks,
+//! tasks and the partial sums of the weight gradient follow from the sizes alone, never from the number of
 //! threads.
 
 use std::ops::Range;
@@ -34,9 +35,11 @@ pub(super) struct Conv {
     /// Channels and filters of one group.
     channels: usize,
     filters: usize,
-    /// Places of a piece.
+    /// Channels whose windows are laid out at a time.
+    block: usize,
+    /// Columns of a piece: some places of an image, or all of several images.
     piece: usize,
-    /// Forward and input gradient: units (an image and a group) per task.
+    /// Forward and input gradient: units (an image, or a piece's images, and a group) per task.
     units_per_task: usize,
     /// Weight gradient: how the batch and the channels of a group are split.
     batch_parts: usize,
@@ -53,8 +56,9 @@ enum Kind {
     WeightGrad,
 }
 
-/// Bytes of windows laid out at a time.
-const PIECE: usize = 192 << 10;
+/// Bytes of windows laid out at a time, and how many taps they have at most: what one product sums up.
+const PIECE: usize = 256 << 10;
+const TAPS: usize = 512;
 /// Multiplications that one task should at least have.
 const MACS: usize = 1 << 18;
 /// Into how many parts a weight gradient is split at most, and how large their sum may be.
@@ -79,20 +83,28 @@ impl Conv {
         let size = size.unwrap_or_else(|e| unreachable!("inference has checked it: {e}"));
         let groups = geometry.groups;
         let (channels, filters) = (size.channels / groups, size.filters / groups);
-        let [kh, kw] = size.kernel;
+        let kernel = size.kernel[0] * size.kernel[1];
         let places = size.output[0] * size.output[1];
-        let taps = channels * kh * kw;
+        let taps = channels * kernel;
         let batch_parts = {
             let fits = PARTIAL_BYTES / (size.filters * taps * dtype.size()).max(1);
             size.batch.min(PARTS).min(fits).max(1)
         };
         let channel_parts = PARTS.div_ceil(batch_parts * groups).clamp(1, channels.max(1));
-        let channels_per_part = channels.div_ceil(channel_parts);
-        let taps_at_once =
-            if kind == Kind::WeightGrad { channels_per_part * kh * kw } else { taps };
-        let piece = PIECE / (taps_at_once * dtype.size()).max(1);
-        let piece = if piece >= places { places } else { (piece & !15).max(64).min(places) };
-        let macs = filters * taps * places;
+        let channels_per_part = channels.div_ceil(channel_parts).max(1);
+        let channels_at_once =
+            if kind == Kind::WeightGrad { channels_per_part } else { channels.max(1) };
+        let block = (TAPS / kernel).clamp(1, channels_at_once);
+        let most = (PIECE / (block * kernel * dtype.size())).max(64);
+        let piece = if places > most {
+            // Equal parts of an image, in whole vectors.
+            places.div_ceil(places.div_ceil(most)).next_multiple_of(16)
+        } else {
+            // Whole images, but no fewer pieces than there may be threads.
+            let images = (most / places.max(1)).min(size.batch.div_ceil(4));
+            places.max(1) * images.max(1)
+        };
+        let macs = filters * taps * places.max(piece);
         let mut conv = Conv {
             kind,
             a: a.clone(),
@@ -103,10 +115,11 @@ impl Conv {
             size,
             channels,
             filters,
-            piece: piece.max(1),
+            block,
+            piece,
             units_per_task: (MACS / macs.max(1)).max(1),
             batch_parts,
-            channel_parts: channels.div_ceil(channels_per_part.max(1)).max(1),
+            channel_parts: channels.div_ceil(channels_per_part).max(1),
             workspace: 0,
             counter: 0,
         };
@@ -134,61 +147,107 @@ impl Conv {
         self.size.input[0] * self.size.input[1]
     }
 
+    /// How many images a unit has.
+    fn images(&self) -> usize {
+        (self.piece / self.places().max(1)).max(1)
+    }
+
+    /// Units of the batch, in one group.
+    fn units(&self) -> usize {
+        self.size.batch.div_ceil(self.images())
+    }
+
     /// # Safety
     /// As for [`Kernel::run`]; `T` must be the type of the elements.
     unsafe fn run_typed<T: Real>(&self, task: usize, memory: &Memory<'_>) {
-        let taps = match self.kind {
-            Kind::WeightGrad => self.channels.div_ceil(self.channel_parts) * self.kernel(),
-            _ => self.taps(),
-        };
-        with_strips((taps * self.piece).max(1) * size_of::<T>(), |windows| {
-            let windows = windows.cast::<T>();
-            // SAFETY: passed on to the caller; there is room for the windows of a piece.
+        // The windows of a block, and a piece of the output or of its gradient.
+        let windows = self.block * self.kernel() * self.piece;
+        let rows = self.filters * self.piece;
+        with_strips((windows + rows) * size_of::<T>(), |scratch| {
+            let windows_at = scratch.cast::<T>();
+            let rows_at = windows_at.wrapping_add(windows);
+            // SAFETY: passed on to the caller; there is room for the windows and the rows of a piece.
             unsafe {
-                match self.kind {
-                    Kind::Forward => self.units(task).for_each(|unit| {
-                        self.forward::<T>(unit, windows, memory);
-                    }),
-                    Kind::InputGrad => self.units(task).for_each(|unit| {
-                        self.input_grad::<T>(unit, windows, memory);
-                    }),
-                    Kind::WeightGrad => self.weight_grad::<T>(task, windows, memory),
+                if self.kind == Kind::WeightGrad {
+                    return self.weight_grad::<T>(task, windows_at, rows_at, memory);
+                }
+                let all = self.units() * self.geometry.groups;
+                let first = task * self.units_per_task;
+                for unit in first..(first + self.units_per_task).min(all) {
+                    let (unit, group) = (unit / self.geometry.groups, unit % self.geometry.groups);
+                    let images = unit * self.images()..(unit + 1) * self.images();
+                    let images = images.start..images.end.min(self.size.batch);
+                    match self.kind {
+                        Kind::Forward => {
+                            self.forward::<T>(images, group, windows_at, rows_at, memory);
+                        }
+                        _ => self.input_grad::<T>(images, group, windows_at, rows_at, memory),
+                    }
                 }
             }
         });
     }
 
-    fn units(&self, task: usize) -> Range<usize> {
-        let all = self.size.batch * self.geometry.groups;
-        let start = task * self.units_per_task;
-        start..(start + self.units_per_task).min(all)
+    /// The pieces of some images: parts of one, or groups of whole ones.
+    fn pieces(&self, images: Range<usize>) -> impl Iterator<Item = Piece> + use<> {
+        let (places, piece, many) = (self.places(), self.piece, self.images());
+        images.clone().step_by(many).flat_map(move |first| {
+            let images = first..(first + many).min(images.end);
+            let starts = if images.len() > 1 { 0..1 } else { 0..places.div_ceil(piece) };
+            starts.map(move |start| Piece {
+                images: images.clone(),
+                places: start * piece..((start + 1) * piece).min(places),
+            })
+        })
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (places, piece) = (self.places(), self.piece);
-        (0..places).step_by(piece).map(move |start| start..(start + piece).min(places))
+    /// Blocks of channels.
+    fn blocks(&self, channels: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let block = self.block;
+        channels.clone().step_by(block).map(move |c| c..(c + block).min(channels.end))
     }
 
     /// # Safety
-    /// As for [`Conv::run_typed`]; `windows` must have room for those of a piece.
-    unsafe fn forward<T: Real>(&self, unit: usize, windows: *mut T, memory: &Memory<'_>) {
-        let (taps, places) = (self.taps(), self.places());
-        let group = unit % self.geometry.groups;
-        let x = memory.view::<T>(&self.a).wrapping_add(unit * self.channels * self.input_plane());
+    /// As for [`Conv::run_typed`]; `windows` and `rows` must have room for those of a piece.
+    unsafe fn forward<T: Real>(
+        &self,
+        images: Range<usize>,
+        group: usize,
+        windows: *mut T,
+        rows: *mut T,
+        memory: &Memory<'_>,
+    ) {
+        let (taps, places, kernel) = (self.taps(), self.places(), self.kernel());
+        let x = memory.view::<T>(&self.a);
         let w = memory.view::<T>(&self.b).wrapping_add(group * self.filters * taps);
-        let y = memory.at::<T>(self.out).wrapping_add(unit * self.filters * places);
-        let w = Matrix { at: w, row: taps, col: 1 };
-        for piece in self.pieces() {
-            let n = piece.len();
-            // SAFETY: the unit's input, weight and output are inside the operands; windows have room.
-            unsafe {
-                if self.is_pointwise() {
-                    let x = Matrix { at: x.add(piece.start), row: places, col: 1 };
-                    multiply([self.filters, n, taps], w, x, y.add(piece.start), places, false);
-                } else {
-                    self.lay_out(x, 0..self.channels, piece.clone(), windows);
-                    let x = Matrix { at: windows.cast_const(), row: n, col: 1 };
-                    multiply([self.filters, n, taps], w, x, y.add(piece.start), places, false);
+        for piece in self.pieces(images) {
+            let n = piece.columns();
+            let y =
+                memory.at::<T>(self.out).wrapping_add(self.output_at(piece.images.start, group));
+            // One image is written where it belongs, several are copied there.
+            let (to, row) = match piece.images.len() {
+                1 => (y.wrapping_add(piece.places.start), places),
+                _ => (rows, n),
+            };
+            for block in self.blocks(0..self.channels) {
+                // SAFETY: the piece's input, weight and output are inside the operands; windows have room.
+                unsafe {
+                    let w = Matrix { at: w.add(block.start * kernel), row: taps, col: 1 };
+                    let m = [self.filters, n, block.len() * kernel];
+                    let v = self.windows(x, group, &block, &piece, windows);
+                    multiply(m, w, v, to, row, block.start > 0);
+                }
+            }
+            if piece.images.len() > 1 {
+                for (i, image) in piece.images.clone().enumerate() {
+                    let y = memory.at::<T>(self.out).wrapping_add(self.output_at(image, group));
+                    for f in 0..self.filters {
+                        // SAFETY: rows of the piece, and of this unit's output.
+                        unsafe {
+                            let from = rows.add(f * n + i * places);
+                            y.add(f * places).copy_from_nonoverlapping(from, places);
+                        }
+                    }
                 }
             }
         }
@@ -196,26 +255,38 @@ impl Conv {
 
     /// # Safety
     /// As for [`Conv::forward`].
-    unsafe fn input_grad<T: Real>(&self, unit: usize, windows: *mut T, memory: &Memory<'_>) {
-        let (taps, places) = (self.taps(), self.places());
-        let group = unit % self.geometry.groups;
-        let dy = memory.view::<T>(&self.a).wrapping_add(unit * self.filters * places);
-        let w = memory.view::<T>(&self.b).wrapping_add(group * self.filters * taps);
+    unsafe fn input_grad<T: Real>(
+        &self,
+        images: Range<usize>,
+        group: usize,
+        windows: *mut T,
+        rows: *mut T,
+        memory: &Memory<'_>,
+    ) {
+        let (taps, kernel) = (self.taps(), self.kernel());
         let len = self.channels * self.input_plane();
-        let dx = memory.at::<T>(self.out).wrapping_add(unit * len);
-        let w = Matrix { at: w, row: 1, col: taps };
+        let w = memory.view::<T>(&self.b).wrapping_add(group * self.filters * taps);
+        let dx = memory.at::<T>(self.out);
         // SAFETY: as in `forward`.
         unsafe {
-            std::slice::from_raw_parts_mut(dx, len).fill(T::zeroed());
-            for piece in self.pieces() {
-                let n = piece.len();
-                let dy = Matrix { at: dy.add(piece.start), row: places, col: 1 };
-                if self.is_pointwise() {
-                    let dx = dx.add(piece.start);
-                    multiply([taps, n, self.filters], w, dy, dx, places, false);
-                } else {
-                    multiply([taps, n, self.filters], w, dy, windows, n, false);
-                    self.add_up(windows, piece, dx);
+            for image in images.clone() {
+                let dx = dx.add(self.input_at(image, group));
+                std::slice::from_raw_parts_mut(dx, len).fill(T::zeroed());
+            }
+            for piece in self.pieces(images) {
+                let n = piece.columns();
+                let dy = self.output_rows(memory.view::<T>(&self.a), group, &piece, rows);
+                for block in self.blocks(0..self.channels) {
+                    let m = [block.len() * kernel, n, self.filters];
+                    let w = Matrix { at: w.add(block.start * kernel), row: 1, col: taps };
+                    if self.is_pointwise() && piece.images.len() == 1 {
+                        let at = self.input_at(piece.images.start, group);
+                        let at = at + block.start * self.input_plane() + piece.places.start;
+                        multiply(m, w, dy, dx.add(at), self.input_plane(), false);
+                    } else {
+                        multiply(m, w, dy, windows, n, false);
+                        self.add_up(windows, group, &block, &piece, dx);
+                    }
                 }
             }
         }
@@ -223,56 +294,55 @@ impl Conv {
 
     /// # Safety
     /// As for [`Conv::forward`].
-    unsafe fn weight_grad<T: Real>(&self, task: usize, windows: *mut T, memory: &Memory<'_>) {
+    unsafe fn weight_grad<T: Real>(
+        &self,
+        task: usize,
+        windows: *mut T,
+        rows: *mut T,
+        memory: &Memory<'_>,
+    ) {
         let groups = self.geometry.groups;
-        let (block, part) = (task / self.batch_parts, task % self.batch_parts);
-        let (group, slice) = (block / self.channel_parts, block % self.channel_parts);
+        let (part_of, part) = (task / self.batch_parts, task % self.batch_parts);
+        let (group, slice) = (part_of / self.channel_parts, part_of % self.channel_parts);
         let per_part = self.channels.div_ceil(self.channel_parts);
         let channels = slice * per_part..((slice + 1) * per_part).min(self.channels);
         let batch = self.size.batch;
         let images = part * batch / self.batch_parts..(part + 1) * batch / self.batch_parts;
-        let (taps, places, kernel) = (self.taps(), self.places(), self.kernel());
+        let (taps, kernel) = (self.taps(), self.kernel());
         let all = groups * self.filters * taps;
         let columns = channels.start * kernel..channels.end * kernel;
-        // Where this block of the gradient starts, in the result and in each partial one.
+        // Where this part of the gradient starts, in the result and in each partial one.
         let start = group * self.filters * taps + columns.start;
         let dw = memory.at::<T>(self.out).wrapping_add(start);
         let partials = memory.scratch::<T>(self.workspace).wrapping_add(start);
         let split = self.batch_parts > 1;
         let sum = if split { partials.wrapping_add(part * all) } else { dw };
+        let x = memory.view::<T>(&self.a);
         let mut begun = false;
-        for image in images {
-            let unit = image * groups + group;
-            let x =
-                memory.view::<T>(&self.a).wrapping_add(unit * self.channels * self.input_plane());
-            let dy = memory.view::<T>(&self.b).wrapping_add(unit * self.filters * places);
-            for piece in self.pieces() {
-                let n = piece.len();
-                // SAFETY: as in `forward`; the block of the (partial) result is this task's.
-                unsafe {
-                    let dy = Matrix { at: dy.add(piece.start), row: places, col: 1 };
-                    let x = if self.is_pointwise() {
-                        let x = x.add(channels.start * places + piece.start);
-                        Matrix { at: x, row: 1, col: places }
-                    } else {
-                        self.lay_out(x, channels.clone(), piece, windows);
-                        Matrix { at: windows.cast_const(), row: 1, col: n }
-                    };
-                    multiply([self.filters, columns.len(), n], dy, x, sum, taps, begun);
+        for piece in self.pieces(images) {
+            let n = piece.columns();
+            // SAFETY: as in `forward`; the part of the (partial) result is this task's.
+            unsafe {
+                let dy = self.output_rows(memory.view::<T>(&self.b), group, &piece, rows);
+                for block in self.blocks(channels.clone()) {
+                    let v = self.windows(x, group, &block, &piece, windows);
+                    let v = Matrix { at: v.at, row: v.col, col: v.row };
+                    let to = sum.add((block.start - channels.start) * kernel);
+                    multiply([self.filters, block.len() * kernel, n], dy, v, to, taps, begun);
                 }
-                begun = true;
             }
+            begun = true;
         }
         let (filters, width) = (self.filters, columns.len());
         let rows = |from: *mut T| {
-            // SAFETY: rows of the block, which is this task's alone.
+            // SAFETY: rows of the part, which is this task's alone.
             (0..filters)
                 .map(move |f| unsafe { std::slice::from_raw_parts_mut(from.add(f * taps), width) })
         };
         if !begun {
             rows(sum).for_each(|row| row.fill(T::zeroed()));
         }
-        if split && memory.is_last(self.counter + block, self.batch_parts) {
+        if split && memory.is_last(self.counter + part_of, self.batch_parts) {
             rows(dw).zip(rows(partials)).for_each(|(dw, first)| dw.copy_from_slice(first));
             for part in 1..self.batch_parts {
                 let partial = partials.wrapping_add(part * all);
@@ -289,14 +359,130 @@ impl Conv {
         self.size.kernel == [1, 1] && *stride == [1, 1] && *padding == [[0; 2]; 2]
     }
 
-    /// Calls `f(tap, place, run, from)` for the runs of a piece's windows, tap by tap: `run` neighbouring places, from
+    /// Where a group's channels of an image start.
+    fn input_at(&self, image: usize, group: usize) -> usize {
+        (image * self.geometry.groups + group) * self.channels * self.input_plane()
+    }
+
+    /// Where a group's filters of an image start.
+    fn output_at(&self, image: usize, group: usize) -> usize {
+        (image * self.geometry.groups + group) * self.filters * self.places()
+    }
+
+    /// The windows of a block of channels over a piece, `[taps, columns]`: the input itself or a copy.
+    ///
+    /// # Safety
+    /// `x` must be valid for the input, and `windows` have room for the windows.
+    unsafe fn windows<T: Real>(
+        &self,
+        x: *const T,
+        group: usize,
+        block: &Range<usize>,
+        piece: &Piece,
+        windows: *mut T,
+    ) -> Matrix<T> {
+        let n = piece.columns();
+        if self.is_pointwise() && piece.images.len() == 1 {
+            let at = self.input_at(piece.images.start, group) + block.start * self.input_plane();
+            return Matrix {
+                at: x.wrapping_add(at + piece.places.start),
+                row: self.input_plane(),
+                col: 1,
+            };
+        }
+        let stride = self.geometry.stride[1];
+        for (i, image) in piece.images.clone().enumerate() {
+            // SAFETY: runs are inside the windows and the planes.
+            unsafe {
+                let x = x.add(self.input_at(image, group));
+                let windows = windows.add(i * self.places());
+                self.for_each_run(block.clone(), piece.places.clone(), |tap, place, run, from| {
+                    let to = std::slice::from_raw_parts_mut(windows.add(tap * n + place), run);
+                    match from {
+                        None => to.fill(T::zeroed()),
+                        Some(from) if stride == 1 => {
+                            to.copy_from_slice(std::slice::from_raw_parts(x.add(from), run));
+                        }
+                        Some(from) => {
+                            let x = x.add(from);
+                            to.iter_mut().enumerate().for_each(|(k, to)| *to = *x.add(k * stride));
+                        }
+                    }
+                });
+            }
+        }
+        Matrix { at: windows, row: n, col: 1 }
+    }
+
+    /// A piece of the output's gradient, `[filters, columns]`: itself or, of several images, a copy.
+    ///
+    /// # Safety
+    /// `dy` must be valid for the gradient, and `rows` have room for the piece.
+    unsafe fn output_rows<T: Real>(
+        &self,
+        dy: *const T,
+        group: usize,
+        piece: &Piece,
+        rows: *mut T,
+    ) -> Matrix<T> {
+        let (n, places) = (piece.columns(), self.places());
+        if piece.images.len() == 1 {
+            let at = self.output_at(piece.images.start, group) + piece.places.start;
+            return Matrix { at: dy.wrapping_add(at), row: places, col: 1 };
+        }
+        for (i, image) in piece.images.clone().enumerate() {
+            for f in 0..self.filters {
+                // SAFETY: rows of the gradient, and of the room for them.
+                unsafe {
+                    let from = dy.add(self.output_at(image, group) + f * places);
+                    rows.add(f * n + i * places).copy_from_nonoverlapping(from, places);
+                }
+            }
+        }
+        Matrix { at: rows, row: n, col: 1 }
+    }
+
+    /// Adds windows to the places that they came from.
+    ///
+    /// # Safety
+    /// `dx` must be valid for the input's gradient, and `windows` for the windows of the piece.
+    unsafe fn add_up<T: Real>(
+        &self,
+        windows: *const T,
+        group: usize,
+        block: &Range<usize>,
+        piece: &Piece,
+        dx: *mut T,
+    ) {
+        let (n, stride) = (piece.columns(), self.geometry.stride[1]);
+        for (i, image) in piece.images.clone().enumerate() {
+            // SAFETY: runs are inside the windows and the planes, and the image's gradient is this task's.
+            unsafe {
+                let dx = dx.add(self.input_at(image, group));
+                let windows = windows.add(i * self.places());
+                self.for_each_run(block.clone(), piece.places.clone(), |tap, place, run, from| {
+                    let Some(from) = from else { return };
+                    let of = std::slice::from_raw_parts(windows.add(tap * n + place), run);
+                    let dx = dx.add(from);
+                    if stride == 1 {
+                        let dx = std::slice::from_raw_parts_mut(dx, run);
+                        dx.iter_mut().zip(of).for_each(|(dx, &of)| *dx += of);
+                    } else {
+                        of.iter().enumerate().for_each(|(k, &of)| *dx.add(k * stride) += of);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Calls `f(tap, place, run, from)` for the runs of an image's windows, tap by tap: `run` neighbouring places, from
     /// `place` on within the piece; `from` is where the first lies in the channels' planes (the others follow
     /// a stride apart), or nothing where the run lies in the padding.
     #[inline(always)]
     fn for_each_run(
         &self,
         channels: Range<usize>,
-        piece: Range<usize>,
+        places: Range<usize>,
         mut f: impl FnMut(usize, usize, usize, Option<usize>),
     ) {
         let ConvSize { input: [h, w], kernel: [kh, kw], output: [_, ow], .. } = self.size;
@@ -311,11 +497,11 @@ impl Conv {
                     let first = first.div_ceil(sw).min(ow);
                     let end = (w as isize - shift).max(0) as usize;
                     let end = end.div_ceil(sw).clamp(first, ow);
-                    let mut place = piece.start;
-                    while place < piece.end {
+                    let mut place = places.start;
+                    while place < places.end {
                         let (row, column) = (place / ow, place % ow);
-                        let stop = ow.min(column + piece.end - place);
-                        let at = place - piece.start;
+                        let stop = ow.min(column + places.end - place);
+                        let at = place - places.start;
                         let y = (row * sh + i * dh) as isize - padding[0][0] as isize;
                         if (0..h as isize).contains(&y) {
                             let (a, b) = (first.clamp(column, stop), end.clamp(column, stop));
@@ -340,57 +526,17 @@ impl Conv {
             }
         }
     }
+}
 
-    /// Writes the windows of some channels and places, `[taps, places]`.
-    ///
-    /// # Safety
-    /// `x` must be valid for the channels' planes, and `windows` for the windows.
-    unsafe fn lay_out<T: Real>(
-        &self,
-        x: *const T,
-        channels: Range<usize>,
-        piece: Range<usize>,
-        windows: *mut T,
-    ) {
-        let (n, stride) = (piece.len(), self.geometry.stride[1]);
-        self.for_each_run(channels, piece, |tap, place, run, from| {
-            // SAFETY: runs are inside the windows and the planes.
-            unsafe {
-                let to = std::slice::from_raw_parts_mut(windows.add(tap * n + place), run);
-                match from {
-                    None => to.fill(T::zeroed()),
-                    Some(from) if stride == 1 => {
-                        to.copy_from_slice(std::slice::from_raw_parts(x.add(from), run));
-                    }
-                    Some(from) => {
-                        let x = x.add(from);
-                        to.iter_mut().enumerate().for_each(|(k, to)| *to = *x.add(k * stride));
-                    }
-                }
-            }
-        });
-    }
+/// Some columns: some places of one image, or all of several images.
+struct Piece {
+    images: Range<usize>,
+    places: Range<usize>,
+}
 
-    /// Adds windows to the places that they came from.
-    ///
-    /// # Safety
-    /// `dx` must be valid for the channels' planes, and `windows` for the windows of the piece.
-    unsafe fn add_up<T: Real>(&self, windows: *const T, piece: Range<usize>, dx: *mut T) {
-        let (n, stride) = (piece.len(), self.geometry.stride[1]);
-        self.for_each_run(0..self.channels, piece, |tap, place, run, from| {
-            let Some(from) = from else { return };
-            // SAFETY: runs are inside the windows and the planes, and dx is this task's.
-            unsafe {
-                let of = std::slice::from_raw_parts(windows.add(tap * n + place), run);
-                let dx = dx.add(from);
-                if stride == 1 {
-                    let dx = std::slice::from_raw_parts_mut(dx, run);
-                    dx.iter_mut().zip(of).for_each(|(dx, &of)| *dx += of);
-                } else {
-                    of.iter().enumerate().for_each(|(k, &of)| *dx.add(k * stride) += of);
-                }
-            }
-        });
+impl Piece {
+    fn columns(&self) -> usize {
+        self.images.len() * self.places.len()
     }
 }
 
@@ -398,7 +544,7 @@ impl Kernel for Conv {
     fn tasks(&self) -> usize {
         match self.kind {
             Kind::WeightGrad => self.geometry.groups * self.channel_parts * self.batch_parts,
-            _ => (self.size.batch * self.geometry.groups).div_ceil(self.units_per_task),
+            _ => (self.units() * self.geometry.groups).div_ceil(self.units_per_task),
         }
     }
 
