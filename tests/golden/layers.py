@@ -362,7 +362,11 @@ def functions():
     for dim in (0, 1, -1):
         function(f"cosine_similarity/dim_{dim}", normal(3, 4), normal(3, 4), dim=dim, eps=1e-8)
     layer("Identity/any", normal(2, 3))
+    layer("Identity/vector", normal(4))
+    layer("Identity/image", normal(1, 2, 3, 2))
     layer("Flatten/all", normal(2, 3, 4))
+    layer("Flatten/image", normal(2, 1, 3, 2))
+    layer("Flatten/flat", normal(3, 4))
     layer("Unflatten/last", normal(2, 6), dim=1, unflattened_size=(2, 3))
     layer("Unflatten/free", normal(6, 2), dim=-2, unflattened_size=(3, -1))
     layer("Unflatten/one", normal(2, 6), dim=1, unflattened_size=(6,))

@@ -34,14 +34,14 @@ STARTS = {
 }
 WOLFE = dict(line_search_fn="strong_wolfe")
 CASES = [
-    dict(name=f"{function}_{lr:g}_{max_iter}_{max_eval}", function=function, start=STARTS[function],
+    dict(optimizer="LBFGS", name=f"{function}_{lr:g}_{max_iter}_{max_eval}", problem=function, start=STARTS[function],
          options=dict(lr=lr, max_iter=max_iter, max_eval=max_eval, **WOLFE))
     for function, lr, (max_iter, max_eval) in itertools.product(
         FUNCTIONS, (1e-3, 0.1, 1.0, 10.0, 300.0), ((1, 25), (3, 30), (4, 5))
     )
 ] + [
-    dict(name="rosenbrock_fixed", function="rosenbrock", start=STARTS["rosenbrock"], options=dict(lr=0.1)),
-    dict(name="exponential_fixed", function="exponential", start=STARTS["exponential"], options=dict(lr=0.5, history_size=2)),
+    dict(optimizer="LBFGS", name="rosenbrock_fixed", problem="rosenbrock", start=STARTS["rosenbrock"], options=dict(lr=0.1)),
+    dict(optimizer="LBFGS", name="exponential_fixed", problem="exponential", start=STARTS["exponential"], options=dict(lr=0.5, history_size=2)),
 ]
 
 
@@ -51,7 +51,7 @@ def run(case):
 
     def closure():
         optimizer.zero_grad()
-        loss = FUNCTIONS[case["function"]](w).sum()
+        loss = FUNCTIONS[case["problem"]](w).sum()
         loss.backward()
         return loss
 

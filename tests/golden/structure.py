@@ -40,6 +40,8 @@ OPS = {
     "argsort": lambda x, **a: torch.argsort(x, stable=True, **a),
     "topk": lambda x, **a: torch.topk(x, **a)[0],
     "flip": torch.flip,
+    "flatten": torch.flatten,
+    "transpose": torch.transpose,
     "unfold": lambda x, dim, size, step: x.unfold(dim, size, step),
     "interpolate": F.interpolate,
     "scaled_dot_product_attention": F.scaled_dot_product_attention,
@@ -146,6 +148,19 @@ def orders():
         case("argsort", [special], [], dim=0, descending=descending, label=f"special_{descending}")
         ties = torch.tensor([[2, 1, 2, 1, 1, 2, 0], [0, 0, 0, 0, 0, 0, 0]])
         case("argsort", [ties], [], dim=1, descending=descending, label=f"ties_{descending}")
+    case("flatten", [(2, 3, 4)], start_dim=1, end_dim=-1)
+    case("flatten", [(2, 3, 4)], start_dim=0, end_dim=1)
+    case("flatten", [(2, 1, 2, 3)], start_dim=1, end_dim=2)
+    case("transpose", [(2, 3)], dim0=0, dim1=1)
+    case("transpose", [(2, 3, 4)], dim0=-1, dim1=0)
+    case("transpose", [(2, 3, 4, 1)], dim0=1, dim1=2)
+    inf = torch.tensor([[[1, INF, 2, 3, 4], [NAN, 1, 2, 3, 4]]])
+    case("adaptive_avg_pool1d", [inf], [], output_size=3, label="special_3")
+    case("adaptive_avg_pool1d", [inf], [], output_size=7, label="special_7")
+    case("interpolate", [inf], [], size=[8], mode="linear", align_corners=False, label="special")
+    case("sort", [torch.tensor(2.0)], dim=0, descending=False, label="number")
+    case("argsort", [torch.tensor(2.0)], [], dim=0, descending=True, label="number")
+    case("topk", [torch.tensor(2.0)], k=1, dim=0, largest=True, label="number")
     case("unfold", [(9,)], dim=0, size=3, step=1)
     case("unfold", [(2, 9)], dim=1, size=2, step=3)
     case("unfold", [(7, 3)], dim=-2, size=4, step=2)

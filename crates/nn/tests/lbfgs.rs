@@ -102,7 +102,7 @@ fn decisions_are_those_of_pytorch() {
     let cases = json["cases"].as_array().unwrap();
     assert!(cases.len() >= 91);
     for case in cases {
-        let (name, f) = (case["name"].as_str().unwrap(), case["function"].as_str().unwrap());
+        let (name, f) = (case["name"].as_str().unwrap(), case["problem"].as_str().unwrap());
         let start: Vec<f64> =
             case["start"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
         let w = Parameter::new(Tensor::from_slice(&start, [start.len()]));

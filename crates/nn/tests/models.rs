@@ -47,6 +47,7 @@ fn top_k_draws_from_the_likeliest_only() {
     gpt.eval();
     let likeliest = gpt.generate(&[7], 6, 1e-9, None).unwrap();
     assert_eq!(gpt.generate(&[7], 6, 100.0, Some(1)).unwrap(), likeliest);
+    assert_eq!(gpt.generate(&[7], 6, 0.0, None).unwrap(), likeliest);
 }
 
 #[test]
@@ -54,7 +55,11 @@ fn a_token_out_of_the_vocabulary_is_an_error() {
     let error = small().generate(&[11], 1, 1.0, None).unwrap_err().to_string();
     assert!(error.contains("11"), "{error}");
     let error = small().generate(&[], 1, 1.0, None).unwrap_err().to_string();
-    assert!(error.contains("position"), "{error}");
+    assert!(error.contains("0 tokens to begin with"), "{error}");
+    let error = small().generate(&[1], 1, -1.0, None).unwrap_err().to_string();
+    assert!(error.contains("temperature of -1"), "{error}");
+    let error = small().forward(&Tensor::zeros([1, 9], DType::I64)).error().unwrap().to_string();
+    assert!(error.contains("9 tokens") && error.contains("context of 8"), "{error}");
 }
 
 /// The weight is one, under two names.

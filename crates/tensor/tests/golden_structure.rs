@@ -149,6 +149,8 @@ fn apply(case: &Case, x: &[Tensor]) -> Tensor {
             let dims = a["dims"].as_array().unwrap().iter();
             x[0].flip(&dims.map(|d| d.as_i64().unwrap() as isize).collect::<Vec<_>>())
         }
+        "flatten" => x[0].flatten(int("start_dim"), int("end_dim")),
+        "transpose" => x[0].transpose(int("dim0"), int("dim1")),
         "unfold" => x[0].unfold(int("dim"), int("size") as usize, int("step") as usize),
         "interpolate" => {
             let align_corners = flag("align_corners");

@@ -44,6 +44,7 @@ pub fn train(
     let loader = DataLoader::new(data.samples().clone())
         .batch_size(config.batch_size)
         .shuffle(config.seed)
+        .drop_last(config.drop_last)
         .workers(workers);
     let mut schedule = config.schedule(&mut *optimizer, loader.len())?;
 

@@ -163,7 +163,7 @@ fn sizes_are_refused_before_they_are_allocated() {
     let spec = folder.data().unwrap();
     let mut config = with_hidden(2_000_000_000, 1);
     let error = folder.load_model(&mut config, &spec).unwrap_err();
-    assert!(error.message().contains("too large; 2³² numbers at most"), "{error}");
+    assert!(error.message().contains("too large; 2³⁰ numbers at most"), "{error}");
     let mut config = with_hidden(33, 1);
     let error = folder.load_model(&mut config, &spec).unwrap_err();
     assert!(error.message().contains("model.safetensors"), "{error}");

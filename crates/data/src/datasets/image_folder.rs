@@ -15,6 +15,8 @@ use crate::{Array, Dataset, Image, Normalization, Split};
 
 /// The endings of files that are read.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// The longest side of an image that is resized.
+const MOST: usize = 1 << 14;
 /// How the part to train on is called, and those to test.
 const TRAIN: &str = "train";
 const TEST: [&str; 3] = ["test", "val", "valid"];
@@ -75,6 +77,17 @@ impl ImageFolder {
         options: ImageFolderOptions,
     ) -> Result<ImageFolder> {
         let dir = dir.as_ref();
+        let sides = options.resize.map_or([1; 2], |size| [size.height, size.width]);
+        if ![1, 3].contains(&options.channels)
+            || sides.iter().any(|side| !(1..=MOST).contains(side))
+        {
+            let message = format!(
+                "images have 1 channel (grey) or 3 (colour), not {}, and are resized to 1 to {MOST} \
+                 pixels along each side, not {sides:?}",
+                options.channels
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
         let test = TEST.iter().map(|name| dir.join(name)).find(|part| part.is_dir());
         let (classes, files) = match (dir.join(TRAIN).is_dir(), test) {
             (true, Some(test)) => part(&dir.join(TRAIN), &test, split)?,
@@ -257,9 +270,11 @@ fn chosen(dir: &Path, split: Split, options: &ImageFolderOptions) -> Result<Labe
 fn classes(dir: &Path) -> Result<Vec<String>> {
     let mut classes = Vec::new();
     for path in entries(dir)? {
-        if path.is_dir()
-            && let Some(name) = path.file_name().and_then(OsStr::to_str)
-        {
+        if path.is_dir() {
+            let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
+                let message = format!("{path:?}: the name of a class must be UTF-8; rename it");
+                Error::new(ErrorKind::Data, message)
+            })?;
             classes.push(name.to_owned());
         }
     }

@@ -175,9 +175,25 @@ impl Rows {
             .map_err(|e| Error::new(ErrorKind::Io, format!("{name}: {e}; give a CSV file")))?;
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
         let broken = |e: csv::Error| {
-            Error::new(ErrorKind::Format, format!("{name}: {e}; every row has as many cells"))
+            let remedy = match e.kind() {
+                csv::ErrorKind::UnequalLengths { .. } => "; every row has as many cells",
+                csv::ErrorKind::Utf8 { .. } => "; convert the file to UTF-8",
+                _ => "",
+            };
+            Error::new(ErrorKind::Format, format!("{name}: {e}{remedy}"))
         };
         let header = reader.headers().map_err(broken)?.clone();
+        if header.is_empty() {
+            let message =
+                format!("{name}: the file is empty; it begins with a line of column names");
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        let twice =
+            header.iter().enumerate().find(|(i, c)| header.iter().take(*i).any(|b| b == *c));
+        if let Some((_, column)) = twice {
+            let message = format!("{name}: two columns are named {column:?}; rename one");
+            return Err(Error::new(ErrorKind::Data, message));
+        }
         let Some(target) = header.iter().position(|column| column == options.target) else {
             let message = format!(
                 "{name}: there is no column {:?} in the header: {}",

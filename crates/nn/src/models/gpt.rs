@@ -1,9 +1,11 @@
 //! A generative transformer over tokens, GPT-2's (Radford et al., "Language models are unsupervised multitask
 //! learners", 2019), with the names of nanoGPT's modules.
 
-use gradus_tensor::{AttentionOptions, DType, Parameter, Result, Shape, Tensor, no_grad};
+use gradus_tensor::{
+    AttentionOptions, DType, Error, ErrorKind, Parameter, Result, Shape, Tensor, no_grad,
+};
 
-use crate::{Dropout, Embedding, Layer, LayerNorm, Linear, Module, init};
+use crate::{Dropout, Embedding, Layer, LayerNorm, Linear, Mode, Module, init};
 
 /// The sizes of a [`GPT`].
 ///
@@ -95,7 +97,8 @@ impl GPT {
     /// Draws come from the thread's generator. Dropout should be off ([`Module::eval`]).
     ///
     /// # Errors
-    /// If `tokens` is empty or contains one that is not in the vocabulary.
+    /// If `tokens` is empty or contains one that is not in the vocabulary, or the temperature is below 0 or no
+    /// number. At a temperature of 0 the likeliest token is taken.
     #[track_caller]
     pub fn generate(
         &self,
@@ -104,6 +107,14 @@ impl GPT {
         temperature: f64,
         top_k: Option<usize>,
     ) -> Result<Vec<i64>> {
+        if tokens.is_empty() || !(temperature >= 0.0 && temperature.is_finite()) {
+            let message = format!(
+                "generate: {} tokens to begin with and a temperature of {temperature}; give at least one \
+                 token, and a temperature of 0 or more",
+                tokens.len()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
         let (context, mut text) = (self.config.context, tokens.to_vec());
         no_grad(|| {
             for _ in 0..count {
@@ -115,7 +126,12 @@ impl GPT {
                 let at = Tensor::from_slice(&[seen.len() as i64 - 1], [1, 1, 1])
                     .checked_below(context, "position")
                     .expand([1, 1, self.config.vocabulary]);
-                let logits = logits.gather(1, &at).reshape([-1]) / temperature;
+                let logits = logits.gather(1, &at).reshape([-1]);
+                if temperature == 0.0 {
+                    text.push(logits.argmax(0).item()?);
+                    continue;
+                }
+                let logits = logits / temperature;
                 let logits = match top_k.filter(|&k| k < self.config.vocabulary) {
                     Some(k) => {
                         let least = logits.topk(k.max(1), 0, true).0.narrow(0, k.max(1) - 1, 1);
@@ -137,6 +153,13 @@ impl Layer for GPT {
     fn forward(&self, tokens: &Tensor) -> Tensor {
         let Ok(shape) = tokens.try_shape() else { return tokens.clone() };
         let length = shape.last().copied().unwrap_or(0);
+        if length > self.config.context {
+            let message = format!(
+                "GPT: {length} tokens, shape {shape}, are more than its context of {}; give fewer",
+                self.config.context
+            );
+            return Tensor::from_error(Error::new(ErrorKind::Shape, message));
+        }
         let positions = Tensor::arange(length, DType::I64).to(tokens.device());
         let mut x = self.wte.forward(tokens) + self.wpe.forward(&positions);
         x = self.drop.forward(&x);
@@ -186,8 +209,11 @@ struct SelfAttention {
     c_attn: Linear,
     c_proj: Linear,
     drop: Dropout,
+    mode: Mode,
     #[module(skip)]
     heads: usize,
+    #[module(skip)]
+    dropout: f64,
 }
 
 impl SelfAttention {
@@ -197,7 +223,9 @@ impl SelfAttention {
             c_attn: linear(width, 3 * width, 0.02),
             c_proj: linear(width, width, residual(config)),
             drop: Dropout::new(config.dropout),
+            mode: Mode::default(),
             heads: config.heads,
+            dropout: config.dropout,
         }
     }
 
@@ -209,7 +237,8 @@ impl SelfAttention {
         // [n, length, 3 · width] → three times [n, heads, length, size]
         let qkv = self.c_attn.forward(x).reshape(Shape::from([n, length, 3, self.heads, size]));
         let part = |i| qkv.select(2, i).transpose(1, 2);
-        let options = AttentionOptions::default().is_causal(true);
+        let dropout = if self.mode.is_training() { self.dropout } else { 0.0 };
+        let options = AttentionOptions::default().is_causal(true).dropout_p(dropout);
         let y = Tensor::scaled_dot_product_attention(&part(0), &part(1), &part(2), options);
         let y = y.transpose(1, 2).reshape(Shape::from([n, length, width]));
         self.drop.forward(&self.c_proj.forward(&y))

@@ -212,6 +212,8 @@ fn conv(
     };
     let (xs, ws) = (x.shape().clone(), weight.shape().clone());
     let unbatched = xs.rank() == axes + 1;
+    let per_group = if transposed { ws.first() } else { xs.get(usize::from(!unbatched)) };
+    let divides = |n: &usize| options.groups > 0 && n.is_multiple_of(options.groups);
     let filters =
         if transposed { ws.get(1).map(|n| n * options.groups) } else { ws.first().copied() };
     let message = if !unbatched && xs.rank() != axes + 2 {
@@ -225,6 +227,12 @@ fn conv(
             "input and weight must be floats of one dtype, not {} and {}; cast one",
             x.dtype(),
             weight.dtype()
+        ))
+    } else if !per_group.is_some_and(divides) {
+        Some(format!(
+            "{} groups do not divide the {} input channels; input {xs}, weight {ws}",
+            options.groups,
+            per_group.copied().unwrap_or(0)
         ))
     } else {
         bias.filter(|b| b.shape().rank() != 1 || Some(b.shape()[0]) != filters).map(|bias| {

@@ -88,32 +88,32 @@ fn resized(x: &Tensor, axis: usize, new: usize, mode: Interpolation) -> Tensor {
     if old == new {
         return x.clone();
     }
-    // A product with the matrix of shares: each new place is a mean of a few old ones.
-    let mut shares = vec![0.0; old * new];
-    for i in 0..new {
+    // Each new place is a mean of a few old ones: neighbour by neighbour, where they lie and their shares.
+    let offsets: &[f64] = if cubic { &[-1.0, 0.0, 1.0, 2.0] } else { &[0.0, 1.0] };
+    let source = |i: usize| {
         let source = match (align_corners, new) {
             (true, 1) => 0.0,
             (true, _) => (i * (old - 1)) as f64 / (new - 1) as f64,
             (false, _) => (i as f64 + 0.5) * old as f64 / new as f64 - 0.5,
         };
-        let source = if cubic { source } else { source.max(0.0) };
-        let floor = source.floor();
-        let t = source - floor;
-        let mut add = |offset: f64, share: f64| {
-            let from = (floor + offset).clamp(0.0, (old - 1) as f64) as usize;
-            shares[from * new + i] += share;
-        };
-        if cubic {
-            for (offset, distance) in [(-1.0, t + 1.0), (0.0, t), (1.0, 1.0 - t), (2.0, 2.0 - t)] {
-                add(offset, keys(distance));
-            }
-        } else {
-            add(0.0, 1.0 - t);
-            add(1.0, t);
+        if cubic { source } else { source.max(0.0) }
+    };
+    let mut sizes = vec![1; x.rank()];
+    sizes[axis] = new;
+    let part = |offset: f64| {
+        let (mut places, mut shares) = (Vec::with_capacity(new), Vec::with_capacity(new));
+        for i in 0..new {
+            let floor = source(i).floor();
+            let distance = (source(i) - floor - offset).abs();
+            places.push((floor + offset).clamp(0.0, (old - 1) as f64) as i64);
+            shares.push(if cubic { keys(distance) } else { 1.0 - distance });
         }
-    }
-    let shares = x.constant(&shares, [old, new]);
-    x.transpose(at, -1).matmul(&shares).transpose(at, -1)
+        let places = Tensor::from_slice(&places, sizes.clone()).to(x.device());
+        let neighbours = x.gather(at, &places.expand(x.shape().with_dim(axis, new)));
+        neighbours * x.constant(&shares, sizes.clone())
+    };
+    let rest = offsets[1..].iter();
+    rest.fold(part(offsets[0]), |sum, &offset| sum + part(offset))
 }
 
 /// The cubic convolution kernel with a = −0.75.

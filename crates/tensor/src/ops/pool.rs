@@ -318,13 +318,32 @@ fn averaged(x: &Tensor, axis: usize, parts: usize) -> Tensor {
         let window = Window { axis, size: n / parts, step: n / parts, dilation: 1 };
         return record(window, smallvec![x.operand()]).mean_axes(&[-1], false);
     }
-    // Parts that overlap: a product with the matrix of their shares.
-    let mut shares = vec![0.0; n * parts];
+    // Parts that overlap, or are of two lengths: each is gathered, the shorter ones with a place to spare.
+    let range = |part: usize| part * n / parts..((part + 1) * n).div_ceil(parts);
+    let longest = (0..parts).map(|part| range(part).len()).max().unwrap_or(0);
+    let mut places = Vec::with_capacity(parts * longest);
+    let mut counts = Vec::with_capacity(parts);
     for part in 0..parts {
-        let range = part * n / parts..((part + 1) * n).div_ceil(parts);
-        let share = 1.0 / range.len() as f64;
-        range.for_each(|i| shares[i * parts + part] = share);
+        let range = range(part);
+        counts.push(range.len() as f64);
+        places.extend((0..longest).map(|i| (range.start + i).min(n - 1) as i64));
     }
-    let shares = x.constant(&shares, [n, parts]);
-    x.transpose(at, -1).matmul(&shares).transpose(at, -1)
+    let axes = x.rank();
+    let along = |len: usize| {
+        let mut sizes = vec![1; axes];
+        sizes[axis] = len;
+        sizes
+    };
+    let places = Tensor::from_slice(&places, along(parts * longest)).to(x.device());
+    let gathered = x.gather(at, &places.expand(x.shape().with_dim(axis, parts * longest)));
+    let mut apart = x.shape().to_vec();
+    apart.splice(axis..=axis, [parts, longest]);
+    let gathered = gathered.reshape(gradus_ir::Shape::from(apart));
+    let mut spare = vec![1; axes + 1];
+    (spare[axis], spare[axis + 1]) = (parts, longest);
+    let inside: Vec<bool> =
+        counts.iter().flat_map(|&count| (0..longest).map(move |i| (i as f64) < count)).collect();
+    let inside = Tensor::from_slice(&inside, spare).to(x.device());
+    let sum = Tensor::where_(&inside, &gathered, 0.0).sum_axes(&[at + 1], false);
+    sum / x.constant(&counts, along(parts))
 }

@@ -23,7 +23,7 @@ impl Tensor {
     #[track_caller]
     pub fn cumsum(&self, axis: isize) -> Tensor {
         let location = Location::caller();
-        if self.try_shape().is_ok_and(|shape| shape.rank() == 0) {
+        if self.is_number() {
             return self.unsqueeze(0).cumsum(axis).squeeze(0);
         }
         let axis = match axis_of("cumsum", self, axis, 0, location) {
@@ -38,6 +38,9 @@ impl Tensor {
     /// their order, and NaN is the greatest.
     #[track_caller]
     pub fn argsort(&self, axis: isize, descending: bool) -> Tensor {
+        if self.is_number() {
+            return self.unsqueeze(0).argsort(axis, descending).squeeze(0);
+        }
         match axis_of("argsort", self, axis, 0, Location::caller()) {
             Ok(axis) => record(ArgSort { axis, descending }, smallvec![self.operand()]),
             Err(failed) => failed,
@@ -56,6 +59,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn sort(&self, axis: isize, descending: bool) -> (Tensor, Tensor) {
+        if self.is_number() {
+            return (self.clone(), self.argsort(axis, descending));
+        }
         let positions = self.argsort(axis, descending);
         (self.gather(axis, &positions), positions)
     }
@@ -67,6 +73,11 @@ impl Tensor {
     #[track_caller]
     pub fn topk(&self, k: usize, axis: isize, largest: bool) -> (Tensor, Tensor) {
         let location = Location::caller();
+        if self.is_number() && k <= 1 {
+            let (values, positions) = self.unsqueeze(0).topk(k, axis, largest);
+            let one = |t: Tensor| if k == 1 { t.squeeze(0) } else { t };
+            return (one(values), one(positions));
+        }
         let at = match axis_of("topk", self, axis, 0, location) {
             Ok(at) => at,
             Err(failed) => return (failed.clone(), failed),
@@ -96,5 +107,10 @@ impl Tensor {
                 .fold(self.clone(), |x, axis| record(Flip { axis }, smallvec![x.operand()])),
             Err(failed) => failed,
         }
+    }
+
+    /// Whether it has no axes; such a tensor is sorted and summed as a vector of one element.
+    fn is_number(&self) -> bool {
+        self.try_shape().is_ok_and(|shape| shape.rank() == 0)
     }
 }

@@ -74,6 +74,10 @@ impl Config {
                 ))
             };
             match output.try_shape() {
+                Ok(shape) if is_huge(shape) => {
+                    let why = format!("its output would be {shape}, which no memory holds");
+                    return Err(misfit(&why));
+                }
                 Ok(shape) if shape.first() == Some(&DUMMY_BATCH) => {}
                 Ok(shape) => {
                     let why = format!("it joins the samples of a batch: its output is {shape}");
@@ -158,6 +162,12 @@ impl Config {
         let wrong = |error: Error| choice.place().error(error.message());
         schedule.drive(optimizer).map(Some).map_err(wrong)
     }
+}
+
+/// Whether a batch of two samples would fill gigabytes.
+fn is_huge(shape: &[usize]) -> bool {
+    let size = shape.iter().try_fold(1usize, |size, &n| size.checked_mul(n));
+    size.is_none_or(|size| size > 1 << 31)
 }
 
 impl DataSpec {

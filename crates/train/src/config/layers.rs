@@ -14,7 +14,7 @@ use gradus_nn::{
 use gradus_tensor::{Error, ErrorKind, Pair, Result, Shape};
 
 use super::table::table;
-use super::value::{Margin, Positive, Probability, Whole};
+use super::value::{Margin, NotNegative, Positive, Probability, Whole};
 
 /// A layer of any type.
 pub type AnyLayer = Box<dyn Layer + Send + Sync>;
@@ -51,8 +51,8 @@ table! {
         layer(Linear::new(inputs, outputs).bias(bias))
     };
     /// Gives an axis several sizes; one of them may be -1.
-    "Unflatten" { dim: Whole = Whole(1), unflattened_size: Vec<f64> } => {
-        let sizes: Vec<isize> = unflattened_size.iter().map(|&n| n as isize).collect();
+    "Unflatten" { dim: Whole = Whole(1), unflattened_size: Vec<Whole> } => {
+        let sizes: Vec<isize> = unflattened_size.iter().map(|n| n.0 as isize).collect();
         layer(Unflatten::new(dim.0 as isize, sizes))
     };
     /// Passes its input on.
@@ -155,7 +155,10 @@ table! {
         layer(pool.ceil_mode(ceil_mode).count_include_pad(count_include_pad))
     };
     /// Averages over as many parts of the image as the output has places.
-    "AdaptiveAvgPool2d" { output_size: [usize; 2] } => layer(AdaptiveAvgPool2d::new(output_size));
+    "AdaptiveAvgPool2d" { output_size: [usize; 2] } => {
+        input.check_size(&[input.channels()?.get(), output_size[0], output_size[1]])?;
+        layer(AdaptiveAvgPool2d::new(output_size))
+    };
 
     /// Normalises each feature, or channel of a sequence, over the batch. `num_features` follow from
     /// the layer before.
@@ -228,12 +231,18 @@ table! {
     "ResNet18" {
         num_classes: NonZeroUsize = input.outputs("num_classes")?,
         cifar_stem: bool = false,
-    } => layer(with_stem(ResNet::resnet18(num_classes.get()), cifar_stem));
+    } => {
+        input.check_size(&[num_classes.get(), 512])?;
+        layer(with_stem(ResNet::resnet18(num_classes.get()), cifar_stem))
+    };
     /// A residual network of 34 layers for images of three channels; `cifar_stem` is for small ones.
     "ResNet34" {
         num_classes: NonZeroUsize = input.outputs("num_classes")?,
         cifar_stem: bool = false,
-    } => layer(with_stem(ResNet::resnet34(num_classes.get()), cifar_stem));
+    } => {
+        input.check_size(&[num_classes.get(), 512])?;
+        layer(with_stem(ResNet::resnet34(num_classes.get()), cifar_stem))
+    };
     /// A generative transformer for text.
     "GPT" {
         vocabulary: NonZeroUsize = input.outputs("vocabulary")?,
@@ -249,7 +258,14 @@ table! {
             let message = format!("{heads} heads do not divide a width of {width}");
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        input.check_size(&[vocabulary.max(context).max(4 * width), width])?;
+        input.check_size(&[vocabulary.max(context), width])?;
+        input.check_size(&[layers.max(1), 12, width, width])?;
+        let length = input.last_size()?.get();
+        if length > context {
+            let message =
+                format!("samples of {length} tokens are longer than `context`, which is {context}");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
         layer(GPT::new(GPTConfig { vocabulary, context, layers, heads, width, dropout }))
     };
 
@@ -304,11 +320,17 @@ table! {
     /// x / (1 + |x|).
     "Softsign" {} => layer(Softsign);
     /// x moved towards 0.
-    "Softshrink" { lambda: f64 = 0.5 } => layer(Softshrink::new(lambda));
+    "Softshrink" { lambda: NotNegative = NotNegative(0.5) } => layer(Softshrink::new(lambda.0));
     /// x, but 0 near 0.
     "Hardshrink" { lambda: f64 = 0.5 } => layer(Hardshrink::new(lambda));
     /// x between two bounds.
-    "Hardtanh" { min_val: f64 = -1.0, max_val: f64 = 1.0 } => layer(Hardtanh::new(min_val, max_val));
+    "Hardtanh" { min_val: f64 = -1.0, max_val: f64 = 1.0 } => {
+        if min_val >= max_val {
+            let message = format!("`min_val` is {min_val} and `max_val` {max_val}; it must be greater");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        layer(Hardtanh::new(min_val, max_val))
+    };
     /// relu6(x + 3) / 6.
     "Hardsigmoid" {} => layer(Hardsigmoid);
     /// x · relu6(x + 3) / 6.
@@ -364,13 +386,13 @@ impl LayerInput {
 
     /// Refuses a parameter that is too large before memory is asked for.
     pub fn check_size(&self, parameter: &[usize]) -> Result<()> {
-        const LARGEST: usize = 1 << 32;
+        const LARGEST: usize = 1 << 30;
         let size = parameter.iter().try_fold(1usize, |size, &n| size.checked_mul(n));
         match size {
             Some(size) if size <= LARGEST => Ok(()),
             _ => {
                 let message =
-                    format!("a parameter of shape {parameter:?} is too large; 2³² numbers at most");
+                    format!("a parameter of shape {parameter:?} is too large; 2³⁰ numbers at most");
                 Err(Error::new(ErrorKind::Usage, message))
             }
         }

@@ -17,6 +17,7 @@ mod value;
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{self, Path};
 
@@ -85,6 +86,8 @@ pub struct Config {
     pub epochs: usize,
     /// Samples per step.
     pub batch_size: usize,
+    /// Whether a last, smaller batch is left out.
+    pub drop_last: bool,
     /// Decides the initial weights and the order of the samples.
     pub seed: u64,
     /// Where the network lives. Results of different devices agree up to rounding.
@@ -133,7 +136,7 @@ impl Config {
         let train = match section("train") {
             None => Keys::new("[train]", start),
             Some(Entry { place, node: Node::Table(entries), .. }) => {
-                let known = ["epochs", "batch_size", "seed", "device"];
+                let known = ["epochs", "batch_size", "drop_last", "seed", "device"];
                 Keys::read("[train]", place.clone(), &known, entries)?
             }
             Some(Entry { place, .. }) => return Err(place.error("`train` is a table: [train]")),
@@ -149,6 +152,7 @@ impl Config {
             schedule,
             epochs: count("epochs", 10)?,
             batch_size: count("batch_size", 32)?,
+            drop_last: train.get("drop_last")?.unwrap_or(false),
             seed: train.get("seed")?.unwrap_or(0),
             device: train.get("device")?.unwrap_or(Device::Cpu),
         })
@@ -163,6 +167,9 @@ impl Config {
             let file = path.display();
             let message = match path.is_dir() {
                 true => format!("{file} is a folder; give the configuration file in it"),
+                false if error.kind() == io::ErrorKind::InvalidData => {
+                    format!("{file} is no text in UTF-8, so no configuration; give another file")
+                }
                 false => format!("cannot read the configuration {file}: {error}; check the path"),
             };
             Error::new(ErrorKind::Io, message)
@@ -284,10 +291,11 @@ impl fmt::Display for Config {
             section(f, "schedule", schedule)?;
         }
         let device = Value::Text(self.device.to_string());
-        let (epochs, batch_size, seed) = (self.epochs, self.batch_size, self.seed);
+        let Config { epochs, batch_size, drop_last, seed, .. } = self;
         write!(
             f,
-            "[train]\nepochs = {epochs}\nbatch_size = {batch_size}\nseed = {seed}\ndevice = {device}\n"
+            "[train]\nepochs = {epochs}\nbatch_size = {batch_size}\ndrop_last = {drop_last}\nseed = {seed}\n\
+             device = {device}\n"
         )
     }
 }

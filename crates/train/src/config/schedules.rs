@@ -8,10 +8,10 @@ use gradus_nn::optim::lr_scheduler::{
     LRScheduler, LinearLR, MultiStepLR, OneCycleLR, PolynomialLR, ReduceLROnPlateau, Schedule,
     SequentialLR, StepLR,
 };
-use gradus_tensor::Result;
+use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::table::table;
-use super::value::{Positive, Probability, Setting, Value};
+use super::value::{NotNegative, Positive, Probability, Setting, Value, Whole};
 
 /// The length of a run, and the learning rate that the optimizer starts with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,19 +59,23 @@ table! {
     /// Multiplies the rate by `gamma` every `step_size` epochs.
     "StepLR" {
         step_size: NonZeroUsize,
-        gamma: f64 = 0.1,
+        gamma: Positive = Positive(0.1),
         every: Every = Every::Epoch,
         warmup: usize = 0,
-    } => planned(StepLR::new(step_size.get() as u64).gamma(gamma), every, warmup);
+    } => planned(StepLR::new(step_size.get() as u64).gamma(gamma.0), every, warmup);
     /// Multiplies the rate by `gamma` at each of the `milestones`.
     "MultiStepLR" {
-        milestones: Vec<f64>,
-        gamma: f64 = 0.1,
+        milestones: Vec<Whole>,
+        gamma: Positive = Positive(0.1),
         every: Every = Every::Epoch,
         warmup: usize = 0,
     } => {
-        let milestones = milestones.iter().map(|&m| m as u64);
-        planned(MultiStepLR::new(milestones).gamma(gamma), every, warmup)
+        if milestones.iter().any(|m| m.0 < 0) {
+            let message = "`milestones` are counted from 0; give whole numbers, 0 or more";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let milestones = milestones.iter().map(|m| m.0 as u64);
+        planned(MultiStepLR::new(milestones).gamma(gamma.0), every, warmup)
     };
     /// Multiplies the rate by `gamma` after every epoch.
     "ExponentialLR" { gamma: Positive, every: Every = Every::Epoch, warmup: usize = 0 } => {
@@ -81,28 +85,31 @@ table! {
     "CosineAnnealingLR" {
         every: Every = Every::Epoch,
         warmup: usize = 0,
-        t_max: NonZeroUsize = run.rest(every, warmup),
-        eta_min: f64 = 0.0,
-    } => planned(CosineAnnealingLR::new(t_max.get() as u64).eta_min(eta_min), every, warmup);
+        t_max: Option<NonZeroUsize> = None,
+        eta_min: NotNegative = NotNegative(0.0),
+    } => {
+        let t_max = t_max.unwrap_or_else(|| run.rest(every, warmup)).get() as u64;
+        planned(CosineAnnealingLR::new(t_max).eta_min(eta_min.0), every, warmup)
+    };
     /// Half a cosine down, again and again, `t_mult` times as long each time.
     "CosineAnnealingWarmRestarts" {
         t_0: NonZeroUsize,
         t_mult: NonZeroUsize = NonZeroUsize::MIN,
-        eta_min: f64 = 0.0,
+        eta_min: NotNegative = NotNegative(0.0),
         every: Every = Every::Epoch,
         warmup: usize = 0,
     } => {
         let schedule = CosineAnnealingWarmRestarts::new(t_0.get() as u64).t_mult(t_mult.get() as u64);
-        planned(schedule.eta_min(eta_min), every, warmup)
+        planned(schedule.eta_min(eta_min.0), every, warmup)
     };
     /// From a part of the rate to another part in `total_iters` epochs.
     "LinearLR" {
         start_factor: Positive = Positive(1.0 / 3.0),
-        end_factor: f64 = 1.0,
+        end_factor: NotNegative = NotNegative(1.0),
         total_iters: NonZeroUsize = NonZeroUsize::MIN,
         every: Every = Every::Epoch,
     } => {
-        let schedule = LinearLR::new().start_factor(start_factor.0).end_factor(end_factor);
+        let schedule = LinearLR::new().start_factor(start_factor.0).end_factor(end_factor.0);
         planned(schedule.total_iters(total_iters.get() as u64), every, 0)
     };
     /// A part of the rate for `total_iters` epochs, then all of it.
@@ -115,15 +122,16 @@ table! {
     "PolynomialLR" {
         every: Every = Every::Epoch,
         warmup: usize = 0,
-        total_iters: NonZeroUsize = run.rest(every, warmup),
+        total_iters: Option<NonZeroUsize> = None,
         power: Positive = Positive(1.0),
     } => {
+        let total_iters = total_iters.unwrap_or_else(|| run.rest(every, warmup));
         let schedule = PolynomialLR::new().total_iters(total_iters.get() as u64).power(power.0);
         planned(schedule, every, warmup)
     };
     /// Up to `max_lr` and far down, over all steps of the run; momentum the other way.
     "OneCycleLR" {
-        max_lr: Positive = Positive(run.lr),
+        max_lr: Option<Positive> = None,
         pct_start: Probability = Probability(0.3),
         anneal_strategy: AnnealStrategy = AnnealStrategy::Cos,
         cycle_momentum: bool = true,
@@ -131,7 +139,7 @@ table! {
         final_div_factor: Positive = Positive(1e4),
         three_phase: bool = false,
     } => {
-        let schedule = OneCycleLR::new(max_lr.0, run.count(Every::Step) as u64)
+        let schedule = OneCycleLR::new(max_lr.map_or(run.lr, |lr| lr.0), run.count(Every::Step) as u64)
             .pct_start(pct_start.0)
             .anneal_strategy(anneal_strategy)
             .cycle_momentum(cycle_momentum)
@@ -146,14 +154,14 @@ table! {
         patience: usize = 10,
         threshold: Positive = Positive(1e-4),
         cooldown: usize = 0,
-        min_lr: f64 = 0.0,
+        min_lr: NotNegative = NotNegative(0.0),
     } => {
         let schedule = ReduceLROnPlateau::new()
             .factor(factor.0)
             .patience(patience as u64)
             .threshold(threshold.0)
             .cooldown(cooldown as u64)
-            .min_lrs(vec![min_lr]);
+            .min_lrs(vec![min_lr.0]);
         Ok(AnySchedule::Plateau(schedule))
     };
 }

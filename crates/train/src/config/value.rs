@@ -41,6 +41,10 @@ pub struct Positive(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probability(pub f64);
 
+/// A number, 0 or more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NotNegative(pub f64);
+
 /// A whole number, which may be below 0: an axis counted from the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole(pub i32);
@@ -62,7 +66,7 @@ impl Setting for bool {
 }
 
 impl Setting for usize {
-    const WANTED: &'static str = "a whole number, 0 or more";
+    const WANTED: &'static str = "a whole number, 0 or more, below 2³¹";
     fn read(value: &Value) -> Option<usize> {
         match value {
             Value::Integer(i @ 0..=LARGEST) => usize::try_from(*i).ok(),
@@ -112,6 +116,16 @@ impl Setting for Positive {
     const WANTED: &'static str = "a number above 0, such as 0.002 or 2e-3";
     fn read(value: &Value) -> Option<Positive> {
         f64::read(value).filter(|x| *x > 0.0).map(Positive)
+    }
+    fn write(&self) -> Option<Value> {
+        self.0.write()
+    }
+}
+
+impl Setting for NotNegative {
+    const WANTED: &'static str = "a number, 0 or more";
+    fn read(value: &Value) -> Option<NotNegative> {
+        f64::read(value).filter(|x| *x >= 0.0).map(NotNegative)
     }
     fn write(&self) -> Option<Value> {
         self.0.write()
@@ -215,6 +229,17 @@ impl Setting for (f64, f64) {
     }
     fn write(&self) -> Option<Value> {
         vec![self.0, self.1].write()
+    }
+}
+
+/// Whole numbers in brackets.
+impl Setting for Vec<Whole> {
+    const WANTED: &'static str = "whole numbers in brackets, such as [30, 60]";
+    fn read(value: &Value) -> Option<Vec<Whole>> {
+        if let Value::List(list) = value { list.iter().map(Whole::read).collect() } else { None }
+    }
+    fn write(&self) -> Option<Value> {
+        self.iter().map(Whole::write).collect::<Option<Vec<Value>>>().map(Value::List)
     }
 }
 
