@@ -59,7 +59,7 @@ WORKLOADS = {
 
 
 def mnist_batches(folder, size):
-    from cnn import mnist
+    from accuracy import mnist
 
     x, y = mnist(folder, "train")
     return x[: BATCHES * size], y[: BATCHES * size]

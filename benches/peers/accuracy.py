@@ -1,7 +1,7 @@
-"""Trains the networks of lessons 4 and 5 in PyTorch and prints losses and test accuracy.
+"""Trains the networks of lessons 3 to 5 in PyTorch and prints losses and test accuracy.
 
-    python benches/peers/cnn.py --model mnist_cnn --data DIR [--seed 0]
-    python benches/peers/cnn.py --model cifar_cnn --data DIR [--seed 0]
+    python benches/peers/accuracy.py --model mnist_mlp_sgd --data DIR [--seed 0]
+    python benches/peers/accuracy.py --model cifar_cnn --data DIR [--seed 0]
 
 DIR holds MNIST's four IDX files (gzip), or CIFAR-10 as image files in `train/CLASS` and `test/CLASS`.
 """
@@ -60,22 +60,36 @@ class CifarCnn(nn.Module):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
 
 
+def mnist_mlp():
+    layers = nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+SGD, Adam = torch.optim.SGD, torch.optim.Adam
+
+# Name: data, model, optimizer, epochs.
+MODELS = {
+    "mnist_mlp_sgd": (mnist, mnist_mlp, lambda p: SGD(p, 1e-3, momentum=0.9), 5),
+    "mnist_mlp_adam": (mnist, mnist_mlp, lambda p: Adam(p, 1e-3), 3),
+    "mnist_cnn": (mnist, MnistCnn, lambda p: SGD(p, 0.01), 3),
+    "cifar_cnn": (cifar, CifarCnn, lambda p: Adam(p, 1e-3), 5),
+}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=["mnist_cnn", "cifar_cnn"], required=True)
+    parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    is_mnist = options.model == "mnist_cnn"
-    read = mnist if is_mnist else cifar
+    read, make, make_optimizer, epochs = MODELS[options.model]
     (x, y), (test_x, test_y) = read(options.data, "train"), read(options.data, "test")
 
     torch.manual_seed(options.seed)
-    model = MnistCnn() if is_mnist else CifarCnn()
-    parameters = model.parameters()
-    optimizer = torch.optim.SGD(parameters, 0.01) if is_mnist else torch.optim.Adam(parameters, 1e-3)
-    for epoch in range(1, 4 if is_mnist else 6):
+    model = make()
+    optimizer = make_optimizer(model.parameters())
+    for epoch in range(1, epochs + 1):
         losses = []
         for batch in torch.randperm(len(x)).split(64):
             loss = F.cross_entropy(model(x[batch]), y[batch])
