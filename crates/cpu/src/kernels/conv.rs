@@ -400,9 +400,7 @@ impl Conv {
                     let to = std::slice::from_raw_parts_mut(windows.add(tap * n + place), run);
                     match from {
                         None => to.fill(T::zeroed()),
-                        Some(from) if stride == 1 => {
-                            to.copy_from_slice(std::slice::from_raw_parts(x.add(from), run));
-                        }
+                        Some(from) if stride == 1 => copy_run(x.add(from), to),
                         Some(from) => {
                             let x = x.add(from);
                             to.iter_mut().enumerate().for_each(|(k, to)| *to = *x.add(k * stride));
@@ -487,6 +485,7 @@ impl Conv {
     ) {
         let ConvSize { input: [h, w], kernel: [kh, kw], output: [_, ow], .. } = self.size;
         let ConvGeometry { stride: [sh, sw], padding, dilation: [dh, dw], .. } = self.geometry;
+        let (first_row, first_column) = (places.start / ow, places.start % ow);
         let mut tap = 0;
         for channel in channels {
             for i in 0..kh {
@@ -497,9 +496,8 @@ impl Conv {
                     let first = first.div_ceil(sw).min(ow);
                     let end = (w as isize - shift).max(0) as usize;
                     let end = end.div_ceil(sw).clamp(first, ow);
-                    let mut place = places.start;
+                    let (mut place, mut row, mut column) = (places.start, first_row, first_column);
                     while place < places.end {
-                        let (row, column) = (place / ow, place % ow);
                         let stop = ow.min(column + places.end - place);
                         let at = place - places.start;
                         let y = (row * sh + i * dh) as isize - padding[0][0] as isize;
@@ -520,11 +518,41 @@ impl Conv {
                             f(tap, at, stop - column, None);
                         }
                         place += stop - column;
+                        (row, column) = (row + 1, 0);
                     }
                     tap += 1;
                 }
             }
         }
+    }
+}
+
+/// Copies a run, which is short as a rule: a call of `memcpy` would cost more than the copy.
+///
+/// # Safety
+/// `from` must be valid for as many elements as `to` has.
+#[inline(always)]
+unsafe fn copy_run<T: Real>(from: *const T, to: &mut [T]) {
+    const CHUNK: usize = 8;
+    let n = to.len();
+    let at = |i: usize| from.wrapping_add(i).cast::<[T; CHUNK]>();
+    if n < CHUNK {
+        // SAFETY: passed on to the caller.
+        to.iter_mut().enumerate().for_each(|(i, to)| *to = unsafe { *from.add(i) });
+        return;
+    }
+    // The last chunk ends with the run, and may overlap the one before.
+    let mut i = 0;
+    loop {
+        // SAFETY: the chunk ends at most with the run.
+        unsafe {
+            let chunk = at(i).read_unaligned();
+            to.as_mut_ptr().add(i).cast::<[T; CHUNK]>().write_unaligned(chunk);
+        }
+        if i + CHUNK >= n {
+            return;
+        }
+        i = (i + CHUNK).min(n - CHUNK);
     }
 }
 

@@ -166,19 +166,14 @@ impl MaxPool {
             }
             for &r in under {
                 for (columns, from) in &self.taps {
-                    let x = &x[r * w..(r + 1) * w];
+                    let x = &x[r * w + from..(r + 1) * w];
                     let base = (r * w + from) as u32;
                     let (best, place) = (&mut best[columns.clone()], &mut place[columns.clone()]);
-                    let stride = self.stride;
-                    for (i, (best, place)) in best.iter_mut().zip(place).enumerate() {
-                        let candidate = S::load(x[from + i * stride]);
-                        #[expect(clippy::eq_op, reason = "a NaN differs from itself")]
-                        let wins =
-                            (candidate > *best) | ((candidate != candidate) & (*best == *best));
-                        *best = if wins { candidate } else { *best };
-                        if PLACE {
-                            *place = if wins { base + (i * stride) as u32 } else { *place };
-                        }
+                    // Strides that the compiler knows become shuffles, the others gathers.
+                    match self.stride {
+                        1 => contest::<S, PLACE>(x, 1, base, best, place),
+                        2 => contest::<S, PLACE>(x, 2, base, best, place),
+                        stride => contest::<S, PLACE>(x, stride, base, best, place),
                     }
                 }
             }
@@ -196,6 +191,29 @@ impl MaxPool {
                     unsafe { out.add(to + i).write(S::store(best)) };
                 }
             }
+        }
+    }
+}
+
+/// Lets the elements of `x`, a stride apart, contest the greatest so far of as many windows. The first lies at
+/// `base` in the plane.
+#[inline(always)]
+fn contest<S: Stored<Register: PartialOrd>, const PLACE: bool>(
+    x: &[S::Raw],
+    stride: usize,
+    base: u32,
+    best: &mut [S::Register],
+    place: &mut [u32],
+) {
+    assert!(best.is_empty() || (best.len() - 1) * stride < x.len(), "windows lie in the plane");
+    for (i, (best, place)) in best.iter_mut().zip(place).enumerate() {
+        // SAFETY: checked above, once for all, so that the loop vectorises.
+        let candidate = S::load(unsafe { *x.get_unchecked(i * stride) });
+        #[expect(clippy::eq_op, reason = "a NaN differs from itself")]
+        let wins = (candidate > *best) | ((candidate != candidate) & (*best == *best));
+        *best = if wins { candidate } else { *best };
+        if PLACE {
+            *place = if wins { base + (i * stride) as u32 } else { *place };
         }
     }
 }
