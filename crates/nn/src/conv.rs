@@ -212,7 +212,7 @@ impl ConvTranspose2d {
 }
 
 /// A size of a weight; 0 if there is none, as when its initial value has failed.
-fn size(weight: &Parameter, axis: usize) -> usize {
+pub(crate) fn size(weight: &Parameter, axis: usize) -> usize {
     let weight = weight.variable().get();
     weight.try_shape().ok().and_then(|shape| shape.get(axis).copied()).unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use gradus_tensor::{DType, Parameter, Tensor};
 
+use crate::conv::size;
 use crate::{Layer, Module};
 
 /// The rows of a table that integers name: `[…] → […, embedding_dim]`.
@@ -64,11 +65,6 @@ impl Embedding {
         }
         self
     }
-
-    fn size(&self, axis: usize) -> usize {
-        let weight = self.weight.variable().get();
-        weight.try_shape().ok().and_then(|shape| shape.get(axis).copied()).unwrap_or(0)
-    }
 }
 
 impl Layer for Embedding {
@@ -84,7 +80,7 @@ impl Layer for Embedding {
 
 impl fmt::Display for Embedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Embedding({}, {}", self.size(0), self.size(1))?;
+        write!(f, "Embedding({}, {}", size(&self.weight, 0), size(&self.weight, 1))?;
         if let Some(row) = self.padding_idx {
             write!(f, ", padding_idx={row}")?;
         }

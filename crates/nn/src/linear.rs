@@ -4,6 +4,7 @@ use std::fmt;
 
 use gradus_tensor::{Parameter, Tensor};
 
+use crate::conv::size;
 use crate::{Layer, Module, init};
 
 /// `y = x·Wᵀ + b`: `[…, in_features] → […, out_features]`.
@@ -58,18 +59,12 @@ impl Linear {
 
     /// The last size of inputs.
     pub fn in_features(&self) -> usize {
-        self.size(1)
+        size(&self.weight, 1)
     }
 
     /// The last size of outputs.
     pub fn out_features(&self) -> usize {
-        self.size(0)
-    }
-
-    /// A size of the weight; 0 if there is none, as when the weight's initial value has failed.
-    fn size(&self, axis: usize) -> usize {
-        let weight = self.weight.variable().get();
-        weight.try_shape().ok().and_then(|shape| shape.get(axis).copied()).unwrap_or(0)
+        size(&self.weight, 0)
     }
 }
 

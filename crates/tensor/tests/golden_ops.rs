@@ -2,10 +2,14 @@
 //!
 //! The cases were made by `tests/golden/ops.py`, which says what each attribute means. Every device runs them.
 
-use gradus_tensor::{DType, Device, IntoOperand, Operator, Scalar, Tensor, bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+mod golden;
+
+use gradus_tensor::{DType, Device, IntoOperand, Operator, Scalar, Tensor};
+use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::golden::{run_cases, tensor};
 
 const CASES: &str = include_str!("../../../tests/golden/ops.json");
 const NUMBERS: &[u8] = include_bytes!("../../../tests/golden/ops.safetensors");
@@ -41,14 +45,7 @@ fn operations_agree_with_pytorch_in_the_reference_interpreter() {
 fn run_all(device: Device) {
     let numbers = SafeTensors::deserialize(NUMBERS).expect("tests/golden/ops.safetensors");
     let golden: Golden = serde_json::from_str(CASES).expect("tests/golden/ops.json");
-    assert!(golden.cases.len() > 700, "{} cases", golden.cases.len());
-    let failures: Vec<String> = golden
-        .cases
-        .iter()
-        .filter_map(|case| run(case, &numbers, device).err().map(|e| format!("{}: {e}", case.id)))
-        .collect();
-    let n = golden.cases.len();
-    assert!(failures.is_empty(), "{} of {n} failed:\n{}", failures.len(), failures.join("\n"));
+    run_cases(&golden.cases, 700, |case| &case.id, |case| run(case, &numbers, device));
 }
 
 fn run(case: &Case, numbers: &SafeTensors<'_>, device: Device) -> Result<(), String> {
@@ -213,31 +210,6 @@ fn scalar(value: &Value) -> Scalar {
 
 fn dtype(name: &str) -> DType {
     DType::ALL.into_iter().find(|d| d.name() == name).unwrap_or_else(|| panic!("dtype {name}"))
-}
-
-fn tensor(numbers: &SafeTensors<'_>, name: &str) -> Tensor {
-    let view = numbers.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let (bytes, shape) = (view.data(), view.shape().to_vec());
-    macro_rules! read {
-        ($t:ty) => {{
-            let items = bytes.chunks_exact(size_of::<$t>());
-            let data: Vec<$t> = items.map(|b| <$t>::from_le_bytes(b.try_into().unwrap())).collect();
-            Tensor::from_vec(data, shape)
-        }};
-    }
-    match view.dtype() {
-        Dtype::BOOL => {
-            Tensor::from_vec(bytes.iter().map(|&b| b != 0).collect::<Vec<bool>>(), shape)
-        }
-        Dtype::U8 => Tensor::from_slice(bytes, shape),
-        Dtype::I32 => read!(i32),
-        Dtype::I64 => read!(i64),
-        Dtype::F16 => read!(f16),
-        Dtype::BF16 => read!(bf16),
-        Dtype::F32 => read!(f32),
-        Dtype::F64 => read!(f64),
-        other => panic!("{name}: {other:?}"),
-    }
 }
 
 /// Compares relative to the largest magnitude: f64 to 1e-8, f32 to 1e-4, half precision to two units.

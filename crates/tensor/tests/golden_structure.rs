@@ -3,12 +3,16 @@
 //! The cases were made by `tests/golden/structure.py`. Every device runs them in float64, and the processor in
 //! float32 too.
 
+mod golden;
+
 use gradus_tensor::{
     AttentionOptions, ConvOptions, DType, Device, Interpolation, Padding, Pair, PoolOptions, Tensor,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::golden::{run_cases, tensor};
 
 const CASES: &str = include_str!("../../../tests/golden/structure.json");
 const NUMBERS: &[u8] = include_bytes!("../../../tests/golden/structure.safetensors");
@@ -45,13 +49,8 @@ fn float64_in_the_reference_interpreter() {
 fn run_all(device: Device, dtype: DType, tolerance: f64) {
     let numbers = SafeTensors::deserialize(NUMBERS).expect("tests/golden/structure.safetensors");
     let golden: Golden = serde_json::from_str(CASES).expect("tests/golden/structure.json");
-    assert!(golden.cases.len() > 120, "{} cases", golden.cases.len());
-    let fails = |case: &Case| {
-        run(case, &numbers, device, dtype, tolerance).err().map(|e| format!("{}: {e}", case.id))
-    };
-    let failures: Vec<String> = golden.cases.iter().filter_map(fails).collect();
-    let n = golden.cases.len();
-    assert!(failures.is_empty(), "{} of {n} failed:\n{}", failures.len(), failures.join("\n"));
+    let run = |case: &Case| run(case, &numbers, device, dtype, tolerance);
+    run_cases(&golden.cases, 120, |case| &case.id, run);
 }
 
 fn run(
@@ -193,15 +192,4 @@ fn close(got: &Tensor, want: &Tensor, tolerance: f64) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn tensor(numbers: &SafeTensors<'_>, name: &str) -> Tensor {
-    let view = numbers.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let shape = view.shape().to_vec();
-    let words = view.data().chunks_exact(8).map(|b| <[u8; 8]>::try_from(b).unwrap());
-    match view.dtype() {
-        safetensors::Dtype::I64 => Tensor::from_vec(words.map(i64::from_le_bytes).collect(), shape),
-        safetensors::Dtype::F64 => Tensor::from_vec(words.map(f64::from_le_bytes).collect(), shape),
-        dtype => panic!("{name}: {dtype:?}"),
-    }
 }

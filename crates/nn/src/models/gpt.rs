@@ -123,10 +123,8 @@ impl GPT {
                 let mut padded = seen.to_vec();
                 padded.resize(context, 0);
                 let logits = self.forward(&Tensor::from_vec(padded, [1, context]));
-                let at = Tensor::from_slice(&[seen.len() as i64 - 1], [1, 1, 1])
-                    .checked_below(context, "position")
-                    .expand([1, 1, self.config.vocabulary]);
-                let logits = logits.gather(1, &at).reshape([-1]);
+                let last = Tensor::from_slice(&[seen.len() as i64 - 1], [1]);
+                let logits = logits.index_select(1, &last).reshape([-1]);
                 if temperature == 0.0 {
                     text.push(logits.argmax(0).item()?);
                     continue;

@@ -74,10 +74,7 @@ fn resized(x: &Tensor, axis: usize, new: usize, mode: Interpolation) -> Tensor {
     let nearest = |half: bool| {
         let twice = |i: usize| 2 * i + usize::from(half);
         let places = (0..new).map(|i| (twice(i) * old / (2 * new)).min(old - 1) as i64);
-        let mut sizes = vec![1; x.rank()];
-        sizes[axis] = new;
-        let places = Tensor::from_slice(&places.collect::<Vec<_>>(), sizes).to(x.device());
-        x.gather(at, &places.expand(x.shape().with_dim(axis, new)))
+        x.index_select(at, &Tensor::from_vec(places.collect(), [new]).to(x.device()))
     };
     let (align_corners, cubic) = match mode {
         Interpolation::Nearest => return nearest(false),
@@ -108,8 +105,7 @@ fn resized(x: &Tensor, axis: usize, new: usize, mode: Interpolation) -> Tensor {
             places.push((floor + offset).clamp(0.0, (old - 1) as f64) as i64);
             shares.push(if cubic { keys(distance) } else { 1.0 - distance });
         }
-        let places = Tensor::from_slice(&places, sizes.clone()).to(x.device());
-        let neighbours = x.gather(at, &places.expand(x.shape().with_dim(axis, new)));
+        let neighbours = x.index_select(at, &Tensor::from_vec(places, [new]).to(x.device()));
         neighbours * x.constant(&shares, sizes.clone())
     };
     let rest = offsets[1..].iter();

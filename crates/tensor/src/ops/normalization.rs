@@ -37,7 +37,7 @@ impl Tensor {
             Ok(axes) => axes,
             Err(failed) => return failed,
         };
-        let (centred, variance) = wide(self).centred(&axes);
+        let (_, centred, variance) = wide(self).centred(&axes);
         scaled(centred * (variance + eps).rsqrt(), weight, bias, self.dtype())
     }
 
@@ -91,7 +91,7 @@ impl Tensor {
         }
         let size = shape.numel() / (batch * groups).max(1);
         let grouped = wide(self).reshape([batch as isize, groups as isize, size as isize]);
-        let (centred, variance) = grouped.centred(&[2]);
+        let (_, centred, variance) = grouped.centred(&[2]);
         let normal = (centred * (variance + eps).rsqrt()).reshape(&shape);
         let weight = weight.map(|w| w.by_channel(&shape));
         let bias = bias.map(|b| b.by_channel(&shape));
@@ -156,10 +156,7 @@ impl Tensor {
             return all(fail(ErrorKind::Shape, message, Location::caller()));
         }
         let axes: Vec<isize> = (0..shape.rank() as isize).filter(|&axis| axis != 1).collect();
-        let x = wide(self);
-        let mean = x.mean_axes(&axes, true);
-        let centred = &x - &mean;
-        let variance = (&centred * &centred).mean_axes(&axes, true);
+        let (mean, centred, variance) = wide(self).centred(&axes);
         let normal = centred * (&variance + eps).rsqrt();
         let (weight, bias) =
             (weight.map(|w| w.by_channel(&shape)), bias.map(|b| b.by_channel(&shape)));
@@ -173,7 +170,7 @@ impl Tensor {
     /// 1e-12.
     #[track_caller]
     pub fn normalize(&self, p: f64, axis: isize, eps: f64) -> Tensor {
-        self / self.norm(p, &[axis], true).at_least(eps)
+        self / self.norm(p, &[axis], true).clamp_min(eps)
     }
 
     /// The distance of the last axes' vectors: `‖a − b + eps‖ₚ`. PyTorch's defaults are `p` 2 and `eps` 1e-6.
@@ -182,18 +179,13 @@ impl Tensor {
         (self - other + eps).norm(p, &[-1], false)
     }
 
-    /// Bounded below by a number; the gradient at the bound is 0.
+    /// The mean over axes, the deviations from it, and the biased variance.
     #[track_caller]
-    fn at_least(&self, bound: f64) -> Tensor {
-        Tensor::where_(&self.le(bound), bound, self)
-    }
-
-    /// The deviations from the mean over axes, and the biased variance.
-    #[track_caller]
-    fn centred(&self, axes: &[isize]) -> (Tensor, Tensor) {
-        let centred = self - self.mean_axes(axes, true);
+    fn centred(&self, axes: &[isize]) -> (Tensor, Tensor, Tensor) {
+        let mean = self.mean_axes(axes, true);
+        let centred = self - &mean;
         let variance = (&centred * &centred).mean_axes(axes, true);
-        (centred, variance)
+        (mean, centred, variance)
     }
 
     /// A vector `[channels]` along axis 1 of `shape`.

@@ -328,22 +328,18 @@ fn averaged(x: &Tensor, axis: usize, parts: usize) -> Tensor {
         counts.push(range.len() as f64);
         places.extend((0..longest).map(|i| (range.start + i).min(n - 1) as i64));
     }
-    let axes = x.rank();
-    let along = |len: usize| {
-        let mut sizes = vec![1; axes];
-        sizes[axis] = len;
-        sizes
-    };
-    let places = Tensor::from_slice(&places, along(parts * longest)).to(x.device());
-    let gathered = x.gather(at, &places.expand(x.shape().with_dim(axis, parts * longest)));
+    let places = Tensor::from_vec(places, [parts * longest]).to(x.device());
+    let gathered = x.index_select(at, &places);
     let mut apart = x.shape().to_vec();
     apart.splice(axis..=axis, [parts, longest]);
     let gathered = gathered.reshape(gradus_ir::Shape::from(apart));
-    let mut spare = vec![1; axes + 1];
+    let mut spare = vec![1; x.rank() + 1];
     (spare[axis], spare[axis + 1]) = (parts, longest);
     let inside: Vec<bool> =
         counts.iter().flat_map(|&count| (0..longest).map(move |i| (i as f64) < count)).collect();
     let inside = Tensor::from_slice(&inside, spare).to(x.device());
     let sum = Tensor::where_(&inside, &gathered, 0.0).sum_axes(&[at + 1], false);
-    sum / x.constant(&counts, along(parts))
+    let mut along = vec![1; x.rank()];
+    along[axis] = parts;
+    sum / x.constant(&counts, along)
 }

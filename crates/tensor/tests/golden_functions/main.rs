@@ -3,6 +3,8 @@
 //! The cases were made by `tests/golden/functions.py`, which says what they mean. Every device runs them.
 
 mod functions;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod numbers;
 
 use gradus_tensor::{Device, Tensor};
@@ -10,7 +12,8 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::numbers::{close, tensor};
+use crate::golden::{run_cases, tensor};
+use crate::numbers::close;
 
 const CASES: &str = include_str!("../../../../tests/golden/functions.json");
 const NUMBERS: &[u8] = include_bytes!("../../../../tests/golden/functions.safetensors");
@@ -48,14 +51,7 @@ fn functions_agree_with_pytorch_in_the_reference_interpreter() {
 fn run_all(device: Device) {
     let numbers = SafeTensors::deserialize(NUMBERS).expect("tests/golden/functions.safetensors");
     let golden: Golden = serde_json::from_str(CASES).expect("tests/golden/functions.json");
-    assert!(golden.cases.len() > 700, "{} cases", golden.cases.len());
-    let failures: Vec<String> = golden
-        .cases
-        .iter()
-        .filter_map(|case| run(case, &numbers, device).err().map(|e| format!("{}: {e}", case.id)))
-        .collect();
-    let n = golden.cases.len();
-    assert!(failures.is_empty(), "{} of {n} failed:\n{}", failures.len(), failures.join("\n"));
+    run_cases(&golden.cases, 700, |case| &case.id, |case| run(case, &numbers, device));
 }
 
 fn run(case: &Case, numbers: &SafeTensors<'_>, device: Device) -> Result<(), String> {

@@ -1,33 +1,6 @@
-//! Reading golden numbers and comparing with them.
+//! Comparing with golden numbers.
 
-use gradus_tensor::{DType, Tensor, bf16, f16};
-use safetensors::{Dtype, SafeTensors};
-
-/// A tensor of a golden file.
-pub fn tensor(numbers: &SafeTensors<'_>, name: &str) -> Tensor {
-    let view = numbers.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let (bytes, shape) = (view.data(), view.shape().to_vec());
-    macro_rules! read {
-        ($t:ty) => {{
-            let items = bytes.chunks_exact(size_of::<$t>());
-            let data: Vec<$t> = items.map(|b| <$t>::from_le_bytes(b.try_into().unwrap())).collect();
-            Tensor::from_vec(data, shape)
-        }};
-    }
-    match view.dtype() {
-        Dtype::BOOL => {
-            Tensor::from_vec(bytes.iter().map(|&b| b != 0).collect::<Vec<bool>>(), shape)
-        }
-        Dtype::U8 => Tensor::from_slice(bytes, shape),
-        Dtype::I32 => read!(i32),
-        Dtype::I64 => read!(i64),
-        Dtype::F16 => read!(f16),
-        Dtype::BF16 => read!(bf16),
-        Dtype::F32 => read!(f32),
-        Dtype::F64 => read!(f64),
-        other => panic!("{name}: {other:?}"),
-    }
-}
+use gradus_tensor::{DType, Tensor};
 
 /// Compares f64 to 1e-8, f32 to 1e-4 (4e-6 where elements stand for themselves), half precision to two units:
 /// relative to each element if `each`, else to the largest.
