@@ -7,14 +7,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use pulp::{Simd, WithSimd};
+
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// What every processor of the architecture has: SSE2 on x86-64, NEON on AArch64.
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2, FMA, BMI and what came with them.
     Avx2,
-    /// AVX-512 F, BW, DQ and VL.
+    /// AVX-512 F, BW, CD, DQ and VL.
     Avx512,
 }
 
@@ -76,11 +78,8 @@ fn requested() -> Tier {
 
 #[cfg(target_arch = "x86_64")]
 fn best() -> Tier {
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = pulp::x86::V4::is_available();
+    let avx2 = pulp::x86::V3::is_available();
     match (avx512, avx2) {
         (true, true) => Tier::Avx512,
         (false, true) => Tier::Avx2,
@@ -135,6 +134,33 @@ fn avx2(work: impl Vectorized) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn avx512(work: impl Vectorized) {
     work.run();
+}
+
+/// Runs a kernel that is written over explicit vectors, with those of the current tier. `with_simd`, and what it
+/// calls in its loops, must be `#[inline(always)]`. Products and sums are fused where the tier can: unlike
+/// element-wise results, those of such kernels may differ from tier to tier in the last bits.
+#[inline(always)]
+#[allow(dead_code, reason = "kernels follow")]
+pub(crate) fn with_simd(work: impl WithSimd<Output = ()>) {
+    match tier() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `set_tier` lets a tier pass only if the processor has its instructions.
+        Tier::Avx512 => Simd::vectorize(unsafe { pulp::x86::V4::new_unchecked() }, work),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::Avx2 => Simd::vectorize(unsafe { pulp::x86::V3::new_unchecked() }, work),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: every AArch64 processor has NEON.
+        _ => Simd::vectorize(unsafe { pulp::aarch64::Neon::new_unchecked() }, work),
+        #[cfg(not(target_arch = "aarch64"))]
+        _ => Simd::vectorize(pulp::Scalar128b, work),
+    }
+}
+
+/// Whether explicit vectors are worth it: products and sums are fused by an instruction, not by software.
+#[allow(dead_code, reason = "kernels follow")]
+pub(crate) fn has_fma() -> bool {
+    cfg!(target_arch = "aarch64") || tier() >= Tier::Avx2
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn prepare_op(
         Op::Concat(c) => Box::new(join::Join::concat(x, c.axis, out, shape, dtype)),
         Op::Pad(p) => Box::new(join::Join::pad(&x[0], p, out, shape, dtype)),
         Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvWeightGrad(_) => {
-            Box::new(conv::Conv::new(op, &x[0], &x[1], out, dtype, scratch))
+            conv::kernel(op, &x[0], &x[1], out, dtype, scratch)
         }
         Op::MaxPool(p) => {
             Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Value))

@@ -19,12 +19,12 @@ use gradus_ir::DType;
 use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
-use super::Kernel;
 use crate::gemm::{Matrix, Real, multiply};
+use crate::kernels::Kernel;
 use crate::memory::{Memory, Scratch, with_strips};
 
 /// One of the three products.
-pub(super) struct Conv {
+pub(super) struct Windows {
     kind: Kind,
     a: View,
     b: View,
@@ -65,7 +65,7 @@ const MACS: usize = 1 << 18;
 const PARTS: usize = 16;
 const PARTIAL_BYTES: usize = 4 << 20;
 
-impl Conv {
+impl Windows {
     pub fn new(
         op: &Op,
         a: &View,
@@ -73,7 +73,7 @@ impl Conv {
         out: ValueId,
         dtype: DType,
         scratch: &mut Scratch,
-    ) -> Conv {
+    ) -> Windows {
         let (kind, geometry, size) = match op {
             Op::Conv(c) => (Kind::Forward, &c.0, c.0.size(&a.shape, &b.shape)),
             Op::ConvInputGrad(c) => (Kind::InputGrad, &c.geometry, c.size(&a.shape, &b.shape)),
@@ -105,7 +105,7 @@ impl Conv {
             places.max(1) * images.max(1)
         };
         let macs = filters * taps * places.max(piece);
-        let mut conv = Conv {
+        let mut conv = Windows {
             kind,
             a: a.clone(),
             b: b.clone(),
@@ -208,7 +208,7 @@ impl Conv {
     }
 
     /// # Safety
-    /// As for [`Conv::run_typed`]; `windows` and `rows` must have room for those of a piece.
+    /// As for [`Windows::run_typed`]; `windows` and `rows` must have room for those of a piece.
     unsafe fn forward<T: Real>(
         &self,
         images: Range<usize>,
@@ -254,7 +254,7 @@ impl Conv {
     }
 
     /// # Safety
-    /// As for [`Conv::forward`].
+    /// As for [`Windows::forward`].
     unsafe fn input_grad<T: Real>(
         &self,
         images: Range<usize>,
@@ -293,7 +293,7 @@ impl Conv {
     }
 
     /// # Safety
-    /// As for [`Conv::forward`].
+    /// As for [`Windows::forward`].
     unsafe fn weight_grad<T: Real>(
         &self,
         task: usize,
@@ -568,7 +568,7 @@ impl Piece {
     }
 }
 
-impl Kernel for Conv {
+impl Kernel for Windows {
     fn tasks(&self) -> usize {
         match self.kind {
             Kind::WeightGrad => self.geometry.groups * self.channel_parts * self.batch_parts,
