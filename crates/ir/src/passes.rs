@@ -3,12 +3,19 @@
 //! A rewrite may use structure, shapes, dtypes and constants, never which values somebody looks at: the
 //! same computation must round the same way however it is observed.
 
+mod winners;
+
 use std::collections::HashMap;
 
 use crate::graph::{Graph, Node, NodeId, build};
 use crate::ops::{Expand, Op, Permute, Reshape};
 use crate::scalar::ScalarOp;
 use crate::{DType, Type};
+
+/// Forward and backward together: what the backward pass can do without is left out.
+pub fn join(graph: &Graph) -> Graph {
+    winners::winners(graph)
+}
 
 /// Simplify, merge equal nodes, drop unused ones.
 pub fn optimize(graph: &Graph) -> Graph {

@@ -84,6 +84,9 @@ fn prepare_op(
         Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvWeightGrad(_) => {
             conv::kernel(op, &x[0], &x[1], out, dtype, scratch)
         }
+        Op::ConvInputGradPooled(_) | Op::ConvWeightGradPooled(_) => {
+            conv::pooled_kernel(op, x, out, scratch)
+        }
         Op::MaxPool(p) => {
             Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Value))
         }
@@ -119,6 +122,7 @@ pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
         | Op::ConvInputGrad(_)
         | Op::ConvWeightGrad(_) => !half(types[0]),
         Op::MaxPoolGrad(_) => !half(types[1]),
+        Op::ConvInputGradPooled(_) | Op::ConvWeightGradPooled(_) => conv::pooled_fits(op, types),
         Op::Reduce(r) => r.kind != gradus_ir::ops::ReduceKind::Sum || !half(types[0]),
         _ => true,
     }

@@ -21,7 +21,7 @@ mod view;
 use crate::graph::{Graph, NodeId};
 use crate::ops::{Check, Distribution, MatMulSize, Op, ReduceKind};
 use crate::scalar::ScalarOp;
-use crate::{Axes, DType, Scalar, Shape, Type};
+use crate::{Axes, DType, Scalar, Shape, Type, passes};
 
 pub use view::View;
 
@@ -206,8 +206,9 @@ pub type HasKernel = fn(&Op, &[&Type]) -> bool;
 /// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
 /// or could not be undone by a failing check are declined: their outputs get buffers of their own.
 pub fn compile(graph: &Graph, donations: &[Donation], has_kernel: HasKernel) -> Plan {
-    let graph = crate::passes::optimize(graph);
-    let graph = crate::passes::optimize(&crate::passes::lower(&graph, has_kernel));
+    let graph = passes::optimize(graph);
+    let graph = passes::optimize(&passes::join(&graph));
+    let graph = passes::optimize(&passes::lower(&graph, has_kernel));
     let units = group::group(&graph);
     let mut plan = lower::lower(&graph, units);
     order::order(&mut plan, donations);

@@ -160,7 +160,7 @@ impl Direct {
 }
 
 /// Every element of a kernel over some channels: its number, and its channel, row and column.
-fn each_tap(
+pub(super) fn each_tap(
     channels: usize,
     [kh, kw]: [usize; 2],
 ) -> impl Iterator<Item = (usize, [usize; 3])> + use<> {

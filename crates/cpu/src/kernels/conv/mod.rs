@@ -2,7 +2,10 @@
 //! faster where they do.
 
 mod direct;
+mod parts;
 mod planes;
+mod pooled;
+mod weight_grad;
 mod windows;
 
 use gradus_ir::DType;
@@ -10,6 +13,8 @@ use gradus_ir::ops::{ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
 use self::direct::Direct;
+pub(super) use self::pooled::fits as pooled_fits;
+use self::weight_grad::WeightGrad;
 use self::windows::Windows;
 use super::Kernel;
 use crate::memory::Scratch;
@@ -26,16 +31,33 @@ pub(super) fn kernel(
 ) -> Box<dyn Kernel> {
     let size = size(op, a, b);
     if dtype == DType::F32 && has_fma() {
-        let direct = match op {
-            Op::Conv(c) => Some(Direct::forward(&c.0, &size, a, b, out)),
-            Op::ConvInputGrad(c) => Direct::input_grad(&c.geometry, &size, a, b, out),
+        let direct: Option<Box<dyn Kernel>> = match op {
+            Op::Conv(c) => Some(boxed(Direct::forward(&c.0, &size, a, b, out))),
+            Op::ConvInputGrad(c) => Direct::input_grad(&c.geometry, &size, a, b, out).map(boxed),
+            Op::ConvWeightGrad(c) => {
+                WeightGrad::new(&c.geometry, &size, a, b, out, scratch).map(boxed)
+            }
             _ => None,
         };
-        if let Some(direct) = direct {
-            return Box::new(direct);
+        if let Some(kernel) = direct {
+            return kernel;
         }
     }
     Box::new(Windows::new(op, a, b, out, dtype, scratch))
+}
+
+/// The kernel of a gradient by the winners of a max-pooling.
+pub(super) fn pooled_kernel(
+    op: &Op,
+    x: &[View],
+    out: ValueId,
+    scratch: &mut Scratch,
+) -> Box<dyn Kernel> {
+    Box::new(pooled::Pooled::new(op, x, out, scratch))
+}
+
+fn boxed(kernel: impl Kernel + 'static) -> Box<dyn Kernel> {
+    Box::new(kernel)
 }
 
 fn size(op: &Op, a: &View, b: &View) -> ConvSize {

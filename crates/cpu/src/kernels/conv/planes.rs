@@ -45,11 +45,6 @@ impl Planes {
         self.channels * self.stride[0] * self.stride[1] * self.phase[0] * self.phase[1]
     }
 
-    /// Whether the planes as they are given are laid out so already.
-    pub fn is_given(&self) -> bool {
-        self.stride == [1, 1] && self.before == [0, 0] && self.plane == self.phase
-    }
-
     /// How far from a window's place its element `[row, column]` of a channel lies.
     pub fn offset(&self, channel: usize, [row, column]: [usize; 2]) -> usize {
         let ([sh, sw], [rows, columns]) = (self.stride, self.phase);

@@ -1,0 +1,483 @@
+//! Gradients of a convolution by the winners of the max-pooling behind it.
+//!
+//! A winner of filter `f` at output place `q` with gradient `g` takes part in all of the filter's taps, and in
+//! nothing else: `dw[f] += g · window(q)` and `window(q) of dx += g · w[f]`. With the channels innermost, a window
+//! is a few runs of neighbours (kernel columns × channels), whatever the padding and stride; vectors run along
+//! them. For the weights all taps stay in registers while the winners of an image go by. Winners without a
+//! gradient, because ReLU was shut, are skipped; a gradient that is not finite may spread to neighbouring
+//! places of `dx`.
+
+use std::ops::Range;
+
+use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
+use gradus_ir::schedule::{ValueId, View};
+use gradus_ir::{DType, Type};
+use pulp::{Simd, WithSimd};
+use smallvec::SmallVec;
+
+use super::parts::Parts;
+use crate::kernels::Kernel;
+use crate::memory::{Memory, Scratch, with_strips};
+use crate::tier::{has_fma, with_simd};
+
+/// The most vectors that stay in registers.
+const REGISTERS: usize = 12;
+/// The most elements of a vector.
+const LANES: usize = 16;
+/// The most elements of a filter, which is laid out in whole vectors, and of all filters.
+const TAPS: usize = 1024;
+const WEIGHTS: usize = 64 << 10;
+
+/// Whether there is a kernel for the gradient.
+pub(in crate::kernels) fn fits(op: &Op, types: &[&Type]) -> bool {
+    let [a, b, c] = types else { return false };
+    let (geometry, size) = match op {
+        Op::ConvInputGradPooled(c_) => (&c_.conv.geometry, c_.size(&b.shape, &c.shape)),
+        Op::ConvWeightGradPooled(c_) => (&c_.conv.geometry, c_.size(&a.shape, &c.shape)),
+        _ => return false,
+    };
+    let Ok(size) = size else { return false };
+    let windows = Windows::new(geometry, &size);
+    let taps = windows.runs.len() * windows.run.next_multiple_of(LANES);
+    let dtype = types.iter().all(|t| matches!(t.dtype, DType::F32 | DType::I64));
+    dtype && has_fma() && taps <= TAPS && taps * size.filters <= WEIGHTS
+}
+
+/// A gradient with respect to the weight or to the input.
+pub(super) struct Pooled {
+    geometry: ConvGeometry,
+    size: ConvSize,
+    windows: Windows,
+    /// Winners per filter and image.
+    winners: usize,
+    places: View,
+    dy: View,
+    /// The input, or the weight.
+    other: View,
+    out: ValueId,
+    of: Of,
+}
+
+enum Of {
+    Weight(Parts),
+    Input { images_per_task: usize },
+}
+
+impl Pooled {
+    pub fn new(op: &Op, x: &[View], out: ValueId, scratch: &mut Scratch) -> Pooled {
+        let (geometry, size, places, dy, other) = match op {
+            Op::ConvInputGradPooled(c) => {
+                (&c.conv.geometry, c.size(&x[1].shape, &x[2].shape), &x[0], &x[1], &x[2])
+            }
+            Op::ConvWeightGradPooled(c) => {
+                (&c.conv.geometry, c.size(&x[0].shape, &x[2].shape), &x[1], &x[2], &x[0])
+            }
+            op => unreachable!("{op} is no gradient by winners"),
+        };
+        let size = size.unwrap_or_else(|e| unreachable!("inference has checked it: {e}"));
+        let taps = size.channels / geometry.groups * size.kernel[0] * size.kernel[1];
+        let of = match op {
+            Op::ConvWeightGradPooled(_) => {
+                Of::Weight(Parts::new(size.batch, size.filters * taps, scratch))
+            }
+            _ => Of::Input { images_per_task: size.batch.div_ceil(16).max(1) },
+        };
+        Pooled {
+            geometry: geometry.clone(),
+            size,
+            windows: Windows::new(geometry, &size),
+            winners: dy.shape[2] * dy.shape[3],
+            places: places.clone(),
+            dy: dy.clone(),
+            other: other.clone(),
+            out,
+            of,
+        }
+    }
+
+    fn channels(&self) -> usize {
+        self.size.channels / self.geometry.groups
+    }
+
+    /// Filters of a group.
+    fn filters(&self) -> usize {
+        self.size.filters / self.geometry.groups
+    }
+}
+
+/// Windows over an image whose channels are innermost: `[row][column][channel]`, padded.
+#[derive(Clone, Debug)]
+struct Windows {
+    channels: usize,
+    /// Rows and columns, with the padding.
+    plane: [usize; 2],
+    /// Where each window starts, by its place in the output plane.
+    starts: Vec<u32>,
+    /// Where each run of neighbours starts, relative to the window, and how long all of them are.
+    runs: Vec<usize>,
+    run: usize,
+}
+
+impl Windows {
+    fn new(geometry: &ConvGeometry, size: &ConvSize) -> Windows {
+        let ConvGeometry { stride, padding, dilation, groups } = *geometry;
+        let channels = size.channels / groups;
+        let [kh, kw] = size.kernel;
+        let plane = [0, 1].map(|i| {
+            let reach = size.output[i].saturating_sub(1) * stride[i];
+            let reach = reach + (size.kernel[i] - 1) * dilation[i] + 1;
+            reach.max(padding[i][0] + size.input[i])
+        });
+        let at = |row: usize, column: usize| (row * plane[1] + column) * channels;
+        let [oh, ow] = size.output;
+        let starts = (0..oh * ow).map(|q| at(q / ow * stride[0], q % ow * stride[1]) as u32);
+        let rows = (0..kh).map(|i| i * dilation[0]);
+        let (runs, run) = if dilation[1] == 1 {
+            (rows.map(|i| at(i, 0)).collect(), kw * channels)
+        } else {
+            let columns = move |i| (0..kw).map(move |j| at(i, j * dilation[1]));
+            (rows.flat_map(columns).collect(), channels)
+        };
+        Windows { channels, plane, starts: starts.collect(), runs, run }
+    }
+
+    fn len(&self) -> usize {
+        self.plane[0] * self.plane[1] * self.channels
+    }
+
+    /// Where each vector of a window starts, relative to it.
+    fn vectors(&self, lanes: usize) -> SmallVec<[usize; 64]> {
+        let of = |&start: &usize| (0..self.run.div_ceil(lanes)).map(move |v| start + v * lanes);
+        self.runs.iter().flat_map(of).collect()
+    }
+
+    /// Calls `f(tap, at)` for every tap of a filter: where it lies among `[channel][row][column]`, and in a filter
+    /// that is laid out in whole vectors.
+    fn for_each_tap(&self, [kh, kw]: [usize; 2], lanes: usize, mut f: impl FnMut(usize, usize)) {
+        let pitch = self.run.next_multiple_of(lanes);
+        for tap in 0..self.channels * kh * kw {
+            let (channel, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+            let whole = self.runs.len() == kh;
+            let (run, within) = if whole { (i, j * self.channels) } else { (i * kw + j, 0) };
+            f(tap, run * pitch + within + channel);
+        }
+    }
+}
+
+impl Kernel for Pooled {
+    fn tasks(&self) -> usize {
+        match &self.of {
+            Of::Weight(parts) => parts.count(),
+            Of::Input { images_per_task } => self.size.batch.div_ceil(*images_per_task),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        let taps = self.windows.runs.len() * self.windows.run;
+        self.size.batch * (self.size.filters * self.winners * taps / 4 + self.windows.len() * 8)
+    }
+
+    unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
+        let images = match &self.of {
+            Of::Weight(parts) => parts.images(task),
+            Of::Input { images_per_task: n } => task * n..((task + 1) * n).min(self.size.batch),
+        };
+        let image = self.windows.len() + 2 * LANES;
+        let filter = self.windows.runs.len() * self.windows.run.next_multiple_of(LANES);
+        let filters = self.size.filters * filter;
+        let elements = image + filters + 2 * self.winners;
+        with_strips(elements * size_of::<f32>(), |scratch| {
+            let image_at = scratch.cast::<f32>();
+            let filters_at = image_at.wrapping_add(image);
+            let values = filters_at.wrapping_add(filters);
+            let starts = values.wrapping_add(self.winners).cast::<u32>();
+            // SAFETY: there is room for all; all bits 0 are the number 0.
+            unsafe { image_at.write_bytes(0, image + filters) };
+            let work = Work {
+                pooled: self,
+                task,
+                images,
+                image: image_at,
+                filters: filters_at,
+                values,
+                starts,
+                memory,
+            };
+            with_simd(work);
+        });
+    }
+}
+
+/// One task.
+struct Work<'a> {
+    pooled: &'a Pooled,
+    task: usize,
+    images: Range<usize>,
+    /// The image, its channels innermost, and slack behind it.
+    image: *mut f32,
+    /// The filters in whole vectors: the weight, or its gradient so far.
+    filters: *mut f32,
+    /// The winners of a filter that have a gradient: it, and where the window starts.
+    values: *mut f32,
+    starts: *mut u32,
+    memory: &'a Memory<'a>,
+}
+
+impl WithSimd for Work<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let p = self.pooled;
+        let vectors = p.windows.vectors(S::F32_LANES);
+        // SAFETY: `Kernel::run` passes on that operands and result are valid; the images are this task's.
+        unsafe {
+            match &p.of {
+                Of::Weight(parts) => {
+                    for image in self.images.clone() {
+                        for group in 0..p.geometry.groups {
+                            self.fetch(image, group);
+                            self.filters(simd, &vectors, image, group, true);
+                        }
+                    }
+                    self.unpack(S::F32_LANES, parts.sum(self.task, p.out, self.memory));
+                    parts.done(p.out, self.memory);
+                }
+                Of::Input { .. } => {
+                    self.pack(S::F32_LANES);
+                    for image in self.images.clone() {
+                        for group in 0..p.geometry.groups {
+                            self.image.write_bytes(0, p.windows.len());
+                            self.filters(simd, &vectors, image, group, false);
+                            self.hand_in(image, group);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Calls `f(plane, buffer)` for the rows of a group of an image: row `[w]` of a channel, and the same elements,
+    /// `channels` apart, in the buffer.
+    #[inline(always)]
+    fn for_each_row(&self, image: usize, group: usize, mut f: impl FnMut(usize, *mut f32)) {
+        let p = self.pooled;
+        let (channels, [h, w]) = (p.channels(), p.size.input);
+        let [top, left] = [p.geometry.padding[0][0], p.geometry.padding[1][0]];
+        for channel in 0..channels {
+            for y in 0..h {
+                let plane = (image * p.geometry.groups + group) * channels + channel;
+                let at = ((y + top) * p.windows.plane[1] + left) * channels + channel;
+                f((plane * h + y) * w, self.image.wrapping_add(at));
+            }
+        }
+    }
+
+    /// Lays an image out with the channels innermost.
+    ///
+    /// # Safety
+    /// The image must exist.
+    #[inline(always)]
+    unsafe fn fetch(&self, image: usize, group: usize) {
+        let p = self.pooled;
+        let (channels, width) = (p.channels(), p.size.input[1]);
+        let x = self.memory.view::<f32>(&p.other);
+        self.for_each_row(image, group, |row, to| {
+            for column in 0..width {
+                // SAFETY: the row is inside the input, and the buffer has room for the image.
+                unsafe { *to.add(column * channels) = *x.add(row + column) };
+            }
+        });
+    }
+
+    /// Writes the image's gradient to where it belongs.
+    ///
+    /// # Safety
+    /// The image must be this task's.
+    #[inline(always)]
+    unsafe fn hand_in(&self, image: usize, group: usize) {
+        let p = self.pooled;
+        let (channels, width) = (p.channels(), p.size.input[1]);
+        let dx = self.memory.at::<f32>(p.out);
+        self.for_each_row(image, group, |row, from| {
+            for column in 0..width {
+                // SAFETY: as in `fetch`.
+                unsafe { *dx.add(row + column) = *from.add(column * channels) };
+            }
+        });
+    }
+
+    /// Lays the weight out in whole vectors.
+    ///
+    /// # Safety
+    /// The weight must be valid.
+    #[inline(always)]
+    unsafe fn pack(&self, lanes: usize) {
+        let p = self.pooled;
+        let weight = self.memory.view::<f32>(&p.other);
+        let [kh, kw] = p.size.kernel;
+        let (taps, pitch) = (p.channels() * kh * kw, self.pitch(lanes));
+        for filter in 0..p.size.filters {
+            p.windows.for_each_tap(p.size.kernel, lanes, |tap, at| {
+                // SAFETY: inside the weight and the room for the filters.
+                unsafe {
+                    *self.filters.add(filter * pitch + at) = *weight.add(filter * taps + tap)
+                };
+            });
+        }
+    }
+
+    /// The opposite of [`Work::pack`].
+    ///
+    /// # Safety
+    /// `to` must be valid for the weight's gradient.
+    #[inline(always)]
+    unsafe fn unpack(&self, lanes: usize, to: *mut f32) {
+        let p = self.pooled;
+        let [kh, kw] = p.size.kernel;
+        let (taps, pitch) = (p.channels() * kh * kw, self.pitch(lanes));
+        for filter in 0..p.size.filters {
+            p.windows.for_each_tap(p.size.kernel, lanes, |tap, at| {
+                // SAFETY: inside the gradient and the room for the filters.
+                unsafe { *to.add(filter * taps + tap) = *self.filters.add(filter * pitch + at) };
+            });
+        }
+    }
+
+    fn pitch(&self, lanes: usize) -> usize {
+        self.pooled.windows.runs.len() * self.pooled.windows.run.next_multiple_of(lanes)
+    }
+
+    /// All filters of a group over an image: the winners' windows into the filters, or the other way round.
+    ///
+    /// # Safety
+    /// The image must be laid out.
+    #[inline(always)]
+    unsafe fn filters<S: Simd>(
+        &self,
+        simd: S,
+        vectors: &[usize],
+        image: usize,
+        group: usize,
+        of_weight: bool,
+    ) {
+        let p = self.pooled;
+        let pitch = self.pitch(S::F32_LANES);
+        for f in 0..p.filters() {
+            let filter = group * p.filters() + f;
+            // SAFETY: passed on to the caller.
+            let n = unsafe { self.winners(image * p.size.filters + filter) };
+            let parts = vectors.len().div_ceil(REGISTERS);
+            for part in 0..parts {
+                let range = part * vectors.len() / parts..(part + 1) * vectors.len() / parts;
+                let filter = self.filters.wrapping_add(filter * pitch + range.start * S::F32_LANES);
+                let vectors = &vectors[range];
+                macro_rules! with_registers {
+                    ($($n:literal)*) => {
+                        match vectors.len() {
+                            // SAFETY: the winners' windows are inside the image and its slack.
+                            $($n => unsafe {
+                                if of_weight {
+                                    self.gather::<S, $n>(simd, n, vectors, filter)
+                                } else {
+                                    self.scatter::<S, $n>(simd, n, vectors, filter)
+                                }
+                            },)*
+                            n => unreachable!("{n} vectors at a time"),
+                        }
+                    };
+                }
+                with_registers!(1 2 3 4 5 6 7 8 9 10 11 12);
+            }
+        }
+    }
+
+    /// Lists the winners of a plane that have a gradient; returns how many.
+    ///
+    /// # Safety
+    /// The plane must exist.
+    #[inline(always)]
+    unsafe fn winners(&self, plane: usize) -> usize {
+        let p = self.pooled;
+        let (first, mut n) = (plane * p.winners, 0);
+        let places = self.memory.view::<i64>(&p.places).wrapping_add(first);
+        let dy = self.memory.view::<f32>(&p.dy).wrapping_add(first);
+        for winner in 0..p.winners {
+            // SAFETY: the winner is inside the operands, and there is room for all of a plane.
+            unsafe {
+                let (place, value) = (*places.add(winner), *dy.add(winner));
+                let start = p.windows.starts.get(place as usize);
+                *self.starts.add(n) = start.copied().unwrap_or(0);
+                *self.values.add(n) = value;
+                // Without a branch, which nobody could predict.
+                n += usize::from((value != 0.0) & start.is_some());
+            }
+        }
+        n
+    }
+
+    /// `filter += Σ value · window`, `N` vectors of it.
+    ///
+    /// # Safety
+    /// The first `n` winners must be listed.
+    #[inline(always)]
+    unsafe fn gather<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        n: usize,
+        vectors: &[usize],
+        filter: *mut f32,
+    ) {
+        let at = |v: usize| filter.wrapping_add(v * S::F32_LANES).cast::<S::f32s>();
+        let offsets: [usize; N] = std::array::from_fn(|v| vectors[v]);
+        let mut sums = [simd.splat_f32s(0.0); N];
+        for winner in 0..n {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let window = self.image.add(*self.starts.add(winner) as usize);
+                let value = simd.splat_f32s(*self.values.add(winner));
+                for (sum, &offset) in sums.iter_mut().zip(&offsets) {
+                    let x = window.add(offset).cast::<S::f32s>().read_unaligned();
+                    *sum = simd.mul_add_e_f32s(value, x, *sum);
+                }
+            }
+        }
+        for (v, &sum) in sums.iter().enumerate() {
+            // SAFETY: the filters have room.
+            unsafe { at(v).write_unaligned(simd.add_f32s(at(v).read_unaligned(), sum)) };
+        }
+    }
+
+    /// `window += value · filter` for all winners, `N` vectors of it.
+    ///
+    /// # Safety
+    /// The first `n` winners must be listed.
+    #[inline(always)]
+    unsafe fn scatter<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        n: usize,
+        vectors: &[usize],
+        filter: *mut f32,
+    ) {
+        let offsets: [usize; N] = std::array::from_fn(|v| vectors[v]);
+        let mut weights = [simd.splat_f32s(0.0); N];
+        for (v, weight) in weights.iter_mut().enumerate() {
+            // SAFETY: the filters have room.
+            *weight = unsafe { filter.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+        }
+        for winner in 0..n {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let window = self.image.add(*self.starts.add(winner) as usize);
+                let value = simd.splat_f32s(*self.values.add(winner));
+                for (&weight, &offset) in weights.iter().zip(&offsets) {
+                    let x = window.add(offset).cast::<S::f32s>();
+                    x.write_unaligned(simd.mul_add_e_f32s(value, weight, x.read_unaligned()));
+                }
+            }
+        }
+    }
+}
