@@ -1,6 +1,7 @@
 //! Greatest elements of windows.
 
 use std::ops::Range;
+use std::slice;
 
 use gradus_ir::ops::PoolGeometry;
 use gradus_ir::schedule::{ValueId, View};
@@ -13,34 +14,28 @@ use crate::loops::register::{Class, Stored, with_stored};
 use crate::memory::{Memory, with_strips};
 use crate::tier::{Vectorized, vectorize};
 
-/// What of the greatest element is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Its value.
-    Value,
-    /// Its place in the plane.
-    Place,
-}
-
-/// The greatest element of each window, plane by plane; a task owns some planes.
+/// The greatest element of each window, its place in the plane, or both; a task owns some planes.
 ///
-/// A row of the result is computed tap by tap, all its windows at once, so that the comparison vectorises.
+/// A plane is computed in two sweeps without gathers or short loops: first the rows of each window are compared,
+/// column by column; then, over all windows of the plane at once, the columns. Of equal elements the one with
+/// the smaller place wins, which is the first.
 pub(super) struct MaxPool {
     x: View,
-    out: ValueId,
+    value: Option<ValueId>,
+    place: Option<ValueId>,
     dtype: DType,
-    keep: Keep,
     planes: usize,
     input: [usize; 2],
     output: [usize; 2],
     /// For each row of the result, the rows of the plane under its windows.
     rows: Vec<Vec<usize>>,
-    /// For each column of the window, the columns of the result whose windows reach the plane with it, and the
-    /// column of the plane that the first of these looks at.
-    taps: Vec<(Range<usize>, usize)>,
-    /// For each column of the result, the first column of the plane under its windows.
-    first: Vec<u32>,
+    /// Between the sweeps: columns of padding before a row, and a row's length, a multiple of the stride.
+    before: usize,
+    pitch: usize,
     stride: usize,
+    dilation: usize,
+    /// Columns of a window.
+    columns: usize,
     window: usize,
     per_task: usize,
 }
@@ -49,39 +44,41 @@ impl MaxPool {
     pub fn new(
         geometry: &PoolGeometry,
         x: &View,
-        out: ValueId,
+        [value, place]: [Option<ValueId>; 2],
         shape: &Shape,
         dtype: DType,
-        keep: Keep,
     ) -> MaxPool {
         let (input, output) = ([x.shape[2], x.shape[3]], [shape[2], shape[3]]);
         let rows = (0..output[0]).map(|at| geometry.places(0, at, input[0]).collect()).collect();
-        let first = |at| geometry.places(1, at, input[1]).next().unwrap_or(0) as u32;
-        let (stride, before) = (geometry.stride[1], geometry.padding[1][0]);
-        let tap = |k: usize| {
-            let shift = k * geometry.dilation[1];
-            let start = before.saturating_sub(shift).div_ceil(stride).min(output[1]);
-            let end = (input[1] + before).saturating_sub(shift).div_ceil(stride);
-            let end = end.clamp(start, output[1]);
-            (start..end, (start * stride + shift).saturating_sub(before))
-        };
-        let window = geometry.size[0] * geometry.size[1];
+        let (columns, stride, dilation) =
+            (geometry.size[1], geometry.stride[1], geometry.dilation[1]);
+        let reach = output[1].saturating_sub(1) * stride + (columns - 1) * dilation + 1;
+        let window = geometry.size[0] * columns;
         let work = output[0] * output[1] * window * 2 * dtype.size();
         MaxPool {
             x: x.clone(),
-            out,
+            value,
+            place,
             dtype,
-            keep,
             planes: x.shape[0] * x.shape[1],
             input,
             output,
             rows,
-            taps: (0..geometry.size[1]).map(tap).collect(),
-            first: (0..output[1]).map(first).collect(),
+            before: geometry.padding[1][0],
+            pitch: reach.next_multiple_of(stride).max(output[1] * stride),
             stride,
+            dilation,
+            columns,
             window,
             per_task: (TASK / work.max(1)).max(1),
         }
+    }
+
+    /// Elements between the sweeps, and windows after the second, the needless ones at the end of rows included.
+    fn between(&self) -> [usize; 2] {
+        // The last windows look beyond the last row.
+        let slack = self.columns * self.dilation + self.stride;
+        [self.output[0] * self.pitch + slack, self.output[0] * (self.pitch / self.stride)]
     }
 }
 
@@ -97,8 +94,9 @@ impl Kernel for MaxPool {
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
         let first = task * self.per_task;
         let planes = first..(first + self.per_task).min(self.planes);
-        // The greatest so far of each window of a row, and where it lies.
-        with_strips(self.output[1] * (8 + size_of::<u32>()), |scratch| {
+        let [elements, windows] = self.between();
+        // What is greatest so far, and where it lies.
+        with_strips((elements + windows) * (8 + size_of::<u32>()), |scratch| {
             vectorize(Planes { pool: self, planes, memory, scratch });
         });
     }
@@ -115,105 +113,140 @@ impl Vectorized for Planes<'_> {
     #[inline(always)]
     fn run(self) {
         let Planes { pool, planes, memory, scratch } = self;
-        for plane in planes {
-            with_stored!(pool.dtype, Class::of(pool.dtype), S => {
-                // SAFETY: the planes are this task's; there is scratch memory for a row, aligned for any element.
-                unsafe {
-                    match pool.keep {
-                        Keep::Value => pool.plane::<S, false>(plane, memory, scratch),
-                        Keep::Place => pool.plane::<S, true>(plane, memory, scratch),
-                    }
+        with_stored!(pool.dtype, Class::of(pool.dtype), S => {
+            // SAFETY: the planes are this task's; there is scratch memory for both sweeps, aligned for any element.
+            unsafe {
+                match (pool.value, pool.place) {
+                    (Some(value), None) => pool.run::<S, false>(planes, memory, scratch, Some(value), None),
+                    (value, place) => pool.run::<S, true>(planes, memory, scratch, value, place),
                 }
-            });
-        }
+            }
+        });
     }
 }
 
 impl MaxPool {
     /// # Safety
-    /// As for [`Kernel::run`]; `S` must be how the elements are stored, and `scratch` have room for a row.
+    /// As for [`Kernel::run`]; `S` must be how the elements are stored, and `scratch` have room for both sweeps.
     #[inline(always)]
-    unsafe fn plane<S: Stored<Register: PartialOrd>, const PLACE: bool>(
+    unsafe fn run<S: Stored<Register: PartialOrd>, const PLACE: bool>(
         &self,
-        plane: usize,
+        planes: Range<usize>,
         memory: &Memory<'_>,
         scratch: *mut u8,
+        value: Option<ValueId>,
+        place: Option<ValueId>,
     ) where
         Max: Join<S::Register>,
     {
         let ([h, w], [oh, ow]) = (self.input, self.output);
-        // SAFETY: the plane is inside the view, and its result this task's; see above for the scratch memory.
-        let (x, best, place) = unsafe {
-            let x = memory.view::<S::Raw>(&self.x).add(plane * h * w);
+        let [elements, windows] = self.between();
+        let all = elements + windows;
+        // SAFETY: the scratch memory has room for that; it is written here first so that there are slices.
+        let (best, places) = unsafe {
             let best = scratch.cast::<S::Register>();
-            let place = scratch.add(8 * ow).cast::<u32>();
-            for i in 0..ow {
-                // Overwritten below; first written here so that there are slices.
+            let place = scratch.add(8 * all).cast::<u32>();
+            for i in 0..all {
                 best.add(i).write(<Max as Join<S::Register>>::IDENTITY);
-                place.add(i).write(0);
+                place.add(i).write(u32::MAX);
             }
-            (
-                std::slice::from_raw_parts(x, h * w),
-                std::slice::from_raw_parts_mut(best, ow),
-                std::slice::from_raw_parts_mut(place, ow),
-            )
+            (slice::from_raw_parts_mut(best, all), slice::from_raw_parts_mut(place, all))
         };
-        for (row, under) in self.rows.iter().enumerate() {
-            best.fill(<Max as Join<S::Register>>::IDENTITY);
-            if PLACE {
-                let start = under.first().map_or(0, |&r| r * w) as u32;
-                place.iter_mut().zip(&self.first).for_each(|(p, &column)| *p = start + column);
-            }
-            for &r in under {
-                for (columns, from) in &self.taps {
-                    let x = &x[r * w + from..(r + 1) * w];
-                    let base = (r * w + from) as u32;
-                    let (best, place) = (&mut best[columns.clone()], &mut place[columns.clone()]);
-                    // Strides that the compiler knows become shuffles, the others gathers.
-                    match self.stride {
-                        1 => contest::<S, PLACE>(x, 1, base, best, place),
-                        2 => contest::<S, PLACE>(x, 2, base, best, place),
-                        stride => contest::<S, PLACE>(x, stride, base, best, place),
+        let (best, greatest) = best.split_at_mut(elements);
+        let (at, places) = places.split_at_mut(elements);
+        let row = self.before..(self.before + w).min(self.pitch);
+        let width = row.len();
+        for plane in planes {
+            // SAFETY: the plane is inside the view.
+            let x = unsafe {
+                slice::from_raw_parts(memory.view::<S::Raw>(&self.x).add(plane * h * w), h * w)
+            };
+            for (r, under) in self.rows.iter().enumerate() {
+                let row = r * self.pitch + row.start..r * self.pitch + row.end;
+                let (best, at) = (&mut best[row.clone()], &mut at[row]);
+                for (k, &y) in under.iter().enumerate() {
+                    let x = &x[y * w..y * w + width];
+                    let first = (y * w) as u32;
+                    if k == 0 {
+                        best.iter_mut().zip(x).for_each(|(best, &x)| *best = S::load(x));
+                        if PLACE {
+                            at.iter_mut().enumerate().for_each(|(i, at)| *at = first + i as u32);
+                        }
+                        continue;
+                    }
+                    for (i, ((best, at), &x)) in best.iter_mut().zip(&mut *at).zip(x).enumerate() {
+                        let x = S::load(x);
+                        let wins = exceeds(x, *best);
+                        *best = if wins { x } else { *best };
+                        if PLACE {
+                            *at = if wins { first + i as u32 } else { *at };
+                        }
                     }
                 }
             }
-            let to = (plane * oh + row) * ow;
-            if PLACE {
-                let out = memory.at::<i64>(self.out);
-                for (i, &place) in place.iter().enumerate() {
-                    // SAFETY: as above.
-                    unsafe { out.add(to + i).write(i64::from(place)) };
+            for k in 0..self.columns {
+                let from = k * self.dilation;
+                let (best, at) = (&best[from..], &at[from..]);
+                // Strides that the compiler knows become shuffles, the others gathers.
+                match self.stride {
+                    1 => contest::<S, PLACE>(k == 0, 1, best, at, greatest, places),
+                    2 => contest::<S, PLACE>(k == 0, 2, best, at, greatest, places),
+                    stride => contest::<S, PLACE>(k == 0, stride, best, at, greatest, places),
                 }
-            } else {
-                let out = memory.at::<S::Raw>(self.out);
-                for (i, &best) in best.iter().enumerate() {
+            }
+            let per_row = self.pitch / self.stride;
+            for r in 0..oh {
+                let to = (plane * oh + r) * ow;
+                let row = r * per_row..r * per_row + ow;
+                if let Some(value) = value {
+                    // SAFETY: the row is inside the result, and this task's.
+                    let out = unsafe {
+                        slice::from_raw_parts_mut(memory.at::<S::Raw>(value).add(to), ow)
+                    };
+                    out.iter_mut().zip(&greatest[row.clone()]).for_each(|(o, &x)| *o = S::store(x));
+                }
+                if let Some(place) = place {
                     // SAFETY: as above.
-                    unsafe { out.add(to + i).write(S::store(best)) };
+                    let out =
+                        unsafe { slice::from_raw_parts_mut(memory.at::<i64>(place).add(to), ow) };
+                    out.iter_mut().zip(&places[row]).for_each(|(o, &place)| *o = i64::from(place));
                 }
             }
         }
     }
 }
 
-/// Lets the elements of `x`, a stride apart, contest the greatest so far of as many windows. The first lies at
-/// `base` in the plane.
+/// Whether `x`, which comes later, beats `best`: NaN is the greatest.
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "a NaN differs from itself")]
+fn exceeds<T: PartialOrd + Copy>(x: T, best: T) -> bool {
+    (x > best) | ((x != x) & (best == best))
+}
+
+/// Lets one column of all windows, a stride apart, contest what is greatest so far; the first sets it.
 #[inline(always)]
 fn contest<S: Stored<Register: PartialOrd>, const PLACE: bool>(
-    x: &[S::Raw],
+    first: bool,
     stride: usize,
-    base: u32,
-    best: &mut [S::Register],
-    place: &mut [u32],
+    best: &[S::Register],
+    at: &[u32],
+    greatest: &mut [S::Register],
+    places: &mut [u32],
 ) {
-    assert!(best.is_empty() || (best.len() - 1) * stride < x.len(), "windows lie in the plane");
-    for (i, (best, place)) in best.iter_mut().zip(place).enumerate() {
+    let n = greatest.len();
+    assert!(places.len() == n && best.len() == at.len(), "as many places as elements");
+    assert!(n == 0 || (n - 1) * stride < best.len(), "windows lie in the plane");
+    for (i, (greatest, place)) in greatest.iter_mut().zip(places).enumerate() {
         // SAFETY: checked above, once for all, so that the loop vectorises.
-        let candidate = S::load(unsafe { *x.get_unchecked(i * stride) });
-        #[expect(clippy::eq_op, reason = "a NaN differs from itself")]
-        let wins = (candidate > *best) | ((candidate != candidate) & (*best == *best));
-        *best = if wins { candidate } else { *best };
+        let (x, at) = unsafe { (*best.get_unchecked(i * stride), *at.get_unchecked(i * stride)) };
         if PLACE {
-            *place = if wins { base + (i * stride) as u32 } else { *place };
+            // Columns are met out of order: of equal elements, one further right may lie further up.
+            let equal = !exceeds(x, *greatest) & !exceeds(*greatest, x);
+            let wins = first | exceeds(x, *greatest) | (equal & (at < *place));
+            *greatest = if wins { x } else { *greatest };
+            *place = if wins { at } else { *place };
+        } else {
+            *greatest = if first | exceeds(x, *greatest) { x } else { *greatest };
         }
     }
 }
@@ -257,9 +290,9 @@ impl MaxPoolGrad {
             let out = memory.at::<T>(self.out).add(plane * self.plane);
             out.write_bytes(0, self.plane);
             (
-                std::slice::from_raw_parts(places, self.windows),
-                std::slice::from_raw_parts(dy, self.windows),
-                std::slice::from_raw_parts_mut(out, self.plane),
+                slice::from_raw_parts(places, self.windows),
+                slice::from_raw_parts(dy, self.windows),
+                slice::from_raw_parts_mut(out, self.plane),
             )
         };
         for (&place, &dy) in places.iter().zip(dy) {

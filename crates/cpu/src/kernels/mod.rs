@@ -16,7 +16,6 @@ use gradus_ir::ops::Op;
 use gradus_ir::schedule::{self, Plan};
 use gradus_ir::{DType, Type};
 
-use self::max_pool::Keep;
 use crate::loops;
 use crate::memory::{Memory, Scratch};
 
@@ -58,18 +57,19 @@ pub(crate) fn prepare(
         K::Check { x, check, ordinal } => {
             Box::new(check::Check::new(x, check.kind, *ordinal, dtype(x)))
         }
-        K::Op { op, x, out } => prepare_op(op, x, *out, dtype(&x[0]), plan, scratch),
+        K::Op { op, x, outs } => prepare_op(op, x, outs, dtype(&x[0]), plan, scratch),
     }
 }
 
 fn prepare_op(
     op: &Op,
     x: &[schedule::View],
-    out: schedule::ValueId,
+    outs: &[schedule::ValueId],
     dtype: DType,
     plan: &Plan,
     scratch: &mut Scratch,
 ) -> Box<dyn Kernel> {
+    let out = outs[0];
     let shape = &plan.values[out.index()].ty.shape;
     match op {
         Op::Gather(g) => Box::new(gather::Gather::new(&x[0], &x[1], g.axis, out, dtype)),
@@ -88,10 +88,11 @@ fn prepare_op(
             conv::pooled_kernel(op, x, out, scratch)
         }
         Op::MaxPool(p) => {
-            Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Value))
+            let outs = [Some(out), outs.get(1).copied()];
+            Box::new(max_pool::MaxPool::new(&p.0, &x[0], outs, shape, dtype))
         }
         Op::MaxPoolIndices(p) => {
-            Box::new(max_pool::MaxPool::new(&p.0, &x[0], out, shape, dtype, Keep::Place))
+            Box::new(max_pool::MaxPool::new(&p.0, &x[0], [None, Some(out)], shape, dtype))
         }
         Op::MaxPoolGrad(_) => {
             let dtype = plan.values[x[1].value.index()].ty.dtype;

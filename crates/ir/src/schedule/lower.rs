@@ -8,7 +8,7 @@ use super::group::{Unit, Units, is_map};
 use super::view::{View, is_movement};
 use super::{Kernel, Loop, Place, Plan, ReduceStore, Step, StepKind, Store, Value, ValueId};
 use crate::graph::{Graph, NodeId};
-use crate::ops::{MatMul, Op};
+use crate::ops::{MatMul, MaxPool, MaxPoolIndices, Op};
 use crate::{Axes, DType, Scalar, Shape, Type};
 
 /// How a node's value is to be had.
@@ -238,8 +238,30 @@ impl Lowering<'_> {
         self.plan.kernels.push(Kernel::Loop(body));
     }
 
+    /// The node of another op on the same operands.
+    fn sibling(&self, id: NodeId, op: Op) -> Option<NodeId> {
+        let inputs = &self.graph.node(id).inputs;
+        self.graph.ids().find(|&other| {
+            let other = self.graph.node(other);
+            other.op == op && other.inputs == *inputs
+        })
+    }
+
     fn lower_kernel(&mut self, id: NodeId) {
+        if self.sources[id.index()].is_some() {
+            // Another kernel's second result.
+            return;
+        }
         let node = self.graph.node(id);
+        // The greatest elements and their places are found together.
+        let second = match &node.op {
+            Op::MaxPool(p) => self.sibling(id, MaxPoolIndices(p.0.clone()).into()),
+            Op::MaxPoolIndices(p) => match self.sibling(id, MaxPool(p.0.clone()).into()) {
+                Some(first) => return self.lower_kernel(first),
+                None => None,
+            },
+            _ => None,
+        };
         let x = &node.inputs;
         let kernel = match &node.op {
             Op::MatMul(_) => {
@@ -251,7 +273,8 @@ impl Lowering<'_> {
                 let contiguous = op.takes_contiguous();
                 let view = |&x| if contiguous { self.contiguous(x) } else { self.view(x) };
                 let x = x.iter().map(view).collect();
-                Kernel::Op { op: op.clone(), x, out: self.define(id) }
+                let outs = [Some(id), second].into_iter().flatten().map(|id| self.define(id));
+                Kernel::Op { op: op.clone(), x, outs: outs.collect() }
             }
         };
         self.plan.kernels.push(kernel);

@@ -18,6 +18,8 @@ mod order;
 mod print;
 mod view;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::graph::{Graph, NodeId};
 use crate::ops::{Check, Distribution, MatMulSize, Op, ReduceKind};
 use crate::scalar::ScalarOp;
@@ -97,8 +99,9 @@ pub enum Kernel {
         op: Op,
         /// Its operands, contiguous where the op takes them so.
         x: Vec<View>,
-        /// The result, contiguous.
-        out: ValueId,
+        /// The result, contiguous. [`Op::MaxPool`] may have a second: the places, as [`Op::MaxPoolIndices`]
+        /// gives them.
+        outs: SmallVec<[ValueId; 2]>,
     },
     /// Fails the plan unless a condition holds for every element.
     Check {
@@ -135,7 +138,7 @@ pub struct Step {
     /// How it is filled.
     pub kind: StepKind,
     /// From which registers, for [`StepKind::Op`] and [`StepKind::Cast`].
-    pub args: smallvec::SmallVec<[u16; 3]>,
+    pub args: SmallVec<[u16; 3]>,
     /// The register's dtype.
     pub dtype: DType,
 }
@@ -154,7 +157,7 @@ pub enum StepKind {
         /// The value at index 0.
         offset: isize,
         /// The increase along each axis.
-        strides: smallvec::SmallVec<[isize; 6]>,
+        strides: SmallVec<[isize; 6]>,
     },
     /// With random numbers; the element's number is its row-major position in the loop's shape.
     Random {
@@ -234,14 +237,15 @@ impl Kernel {
     }
 
     /// The buffers that the kernel writes.
-    pub fn writes(&self) -> smallvec::SmallVec<[ValueId; 4]> {
+    pub fn writes(&self) -> SmallVec<[ValueId; 4]> {
         match self {
             Kernel::Loop(l) => {
                 let stores = l.stores.iter().map(|s| s.out);
                 stores.chain(l.reduces.iter().map(|r| r.out)).collect()
             }
-            Kernel::MatMul { out, .. } | Kernel::Op { out, .. } => smallvec::smallvec![*out],
-            Kernel::Check { .. } => smallvec::smallvec![],
+            Kernel::MatMul { out, .. } => smallvec![*out],
+            Kernel::Op { outs, .. } => outs.iter().copied().collect(),
+            Kernel::Check { .. } => smallvec![],
         }
     }
 }

@@ -29,9 +29,9 @@ impl Plan {
                 let ops = l.steps.iter().filter(|s| matches!(s.kind, StepKind::Op(_))).count();
                 (ops + l.reduces.len()) * l.shape.numel()
             }
-            Kernel::Op { op, x, out } => {
+            Kernel::Op { op, x, outs } => {
                 let x: Vec<_> = x.iter().map(|view| &view.shape).collect();
-                op.flops(&x, &self.values[out.index()].ty.shape)
+                op.flops(&x, &self.values[outs[0].index()].ty.shape)
             }
             Kernel::Check { .. } => 0,
         }

@@ -129,13 +129,17 @@ impl Machine<'_> {
         let mut g = Graph::new();
         let x: Vec<_> = operands.iter().map(|a| g.input(a.ty().clone())).collect();
         let y = g.add(op, &x).unwrap();
-        g.set_outputs(vec![y]);
+        let mut outputs = vec![y];
+        if let (Op::MaxPool(pool), 2) = (&g.node(y).op, kernel.writes().len()) {
+            outputs.push(g.add(MaxPoolIndices(pool.0.clone()), &x).unwrap());
+        }
+        g.set_outputs(outputs);
         let result = interpret(&g, &operands, &[]).map_err(|failure| match kernel {
             Kernel::Check { ordinal, .. } => CheckFailure { check: *ordinal, ..failure },
             _ => unreachable!("only checks fail"),
         })?;
-        if let [out] = kernel.writes()[..] {
-            numbers(&result[0]).into_iter().enumerate().for_each(|(i, x)| self.write(out, i, x));
+        for (out, result) in kernel.writes().into_iter().zip(&result) {
+            numbers(result).into_iter().enumerate().for_each(|(i, x)| self.write(out, i, x));
         }
         Ok(())
     }

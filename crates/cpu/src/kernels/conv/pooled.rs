@@ -151,16 +151,16 @@ impl Windows {
         self.runs.iter().flat_map(of).collect()
     }
 
-    /// Calls `f(tap, at)` for every tap of a filter: where it lies among `[channel][row][column]`, and in a filter
-    /// that is laid out in whole vectors.
-    fn for_each_tap(&self, [kh, kw]: [usize; 2], lanes: usize, mut f: impl FnMut(usize, usize)) {
+    /// Where each tap of `[channel][row][column]` lies in a filter that is laid out in whole vectors.
+    fn taps(&self, [kh, kw]: [usize; 2], lanes: usize) -> Vec<u32> {
         let pitch = self.run.next_multiple_of(lanes);
-        for tap in 0..self.channels * kh * kw {
+        let whole = self.runs.len() == kh;
+        let at = |tap: usize| {
             let (channel, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-            let whole = self.runs.len() == kh;
             let (run, within) = if whole { (i, j * self.channels) } else { (i * kw + j, 0) };
-            f(tap, run * pitch + within + channel);
-        }
+            (run * pitch + within + channel) as u32
+        };
+        (0..self.channels * kh * kw).map(at).collect()
     }
 }
 
@@ -317,15 +317,13 @@ impl Work<'_> {
     unsafe fn pack(&self, lanes: usize) {
         let p = self.pooled;
         let weight = self.memory.view::<f32>(&p.other);
-        let [kh, kw] = p.size.kernel;
-        let (taps, pitch) = (p.channels() * kh * kw, self.pitch(lanes));
+        let (taps, pitch) = (p.windows.taps(p.size.kernel, lanes), self.pitch(lanes));
         for filter in 0..p.size.filters {
-            p.windows.for_each_tap(p.size.kernel, lanes, |tap, at| {
+            for (tap, &at) in taps.iter().enumerate() {
+                let weight = weight.wrapping_add(filter * taps.len() + tap);
                 // SAFETY: inside the weight and the room for the filters.
-                unsafe {
-                    *self.filters.add(filter * pitch + at) = *weight.add(filter * taps + tap)
-                };
-            });
+                unsafe { *self.filters.add(filter * pitch + at as usize) = *weight };
+            }
         }
     }
 
@@ -336,13 +334,13 @@ impl Work<'_> {
     #[inline(always)]
     unsafe fn unpack(&self, lanes: usize, to: *mut f32) {
         let p = self.pooled;
-        let [kh, kw] = p.size.kernel;
-        let (taps, pitch) = (p.channels() * kh * kw, self.pitch(lanes));
+        let (taps, pitch) = (p.windows.taps(p.size.kernel, lanes), self.pitch(lanes));
         for filter in 0..p.size.filters {
-            p.windows.for_each_tap(p.size.kernel, lanes, |tap, at| {
+            for (tap, &at) in taps.iter().enumerate() {
+                let to = to.wrapping_add(filter * taps.len() + tap);
                 // SAFETY: inside the gradient and the room for the filters.
-                unsafe { *to.add(filter * taps + tap) = *self.filters.add(filter * pitch + at) };
-            });
+                unsafe { *to = *self.filters.add(filter * pitch + at as usize) };
+            }
         }
     }
 
@@ -376,16 +374,13 @@ impl Work<'_> {
                 let vectors = &vectors[range];
                 macro_rules! with_registers {
                     ($($n:literal)*) => {
-                        match vectors.len() {
-                            // SAFETY: the winners' windows are inside the image and its slack.
-                            $($n => unsafe {
-                                if of_weight {
-                                    self.gather::<S, $n>(simd, n, vectors, filter)
-                                } else {
-                                    self.scatter::<S, $n>(simd, n, vectors, filter)
-                                }
-                            },)*
-                            n => unreachable!("{n} vectors at a time"),
+                        // SAFETY: the winners' windows are inside the image and its slack.
+                        unsafe {
+                            match (vectors.len(), of_weight) {
+                                $(($n, true) => self.gather::<S, $n>(simd, n, vectors, filter),
+                                ($n, false) => self.scatter::<S, $n>(simd, n, vectors, filter),)*
+                                (n, _) => unreachable!("{n} vectors at a time"),
+                            }
                         }
                     };
                 }

@@ -202,13 +202,15 @@ impl Work<'_> {
                 let sums = sums.wrapping_add(first * S::F32_LANES);
                 macro_rules! tile {
                     ($($r:literal)*) => {
-                        match (filters, taps.len()) {
-                            // SAFETY: filters and taps are those of the group.
-                            $(($r, 4) => unsafe { self.tile::<S, $r, 4>(simd, gradient, taps, sums) },
-                            ($r, 3) => unsafe { self.tile::<S, $r, 3>(simd, gradient, taps, sums) },
-                            ($r, 2) => unsafe { self.tile::<S, $r, 2>(simd, gradient, taps, sums) },
-                            ($r, _) => unsafe { self.tile::<S, $r, 1>(simd, gradient, taps, sums) },)*
-                            (n, _) => unreachable!("{n} filters at a time"),
+                        // SAFETY: filters and taps are those of the group.
+                        unsafe {
+                            match (filters, taps.len()) {
+                                $(($r, 4) => self.tile::<S, $r, 4>(simd, gradient, taps, sums),
+                                ($r, 3) => self.tile::<S, $r, 3>(simd, gradient, taps, sums),
+                                ($r, 2) => self.tile::<S, $r, 2>(simd, gradient, taps, sums),
+                                ($r, _) => self.tile::<S, $r, 1>(simd, gradient, taps, sums),)*
+                                (n, _) => unreachable!("{n} filters at a time"),
+                            }
                         }
                     };
                 }
