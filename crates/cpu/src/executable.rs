@@ -8,7 +8,7 @@ use gradus_ir::ops::CheckFailure;
 use gradus_ir::schedule::{Place, Plan};
 
 use crate::buffer::{ALIGN, Buffer};
-use crate::kernels::{Kernel, prepare};
+use crate::kernels::{Kernel, Slice, prepare};
 use crate::memory::{Address, Memory, Scratch, Workspace, lock};
 use crate::pool::pool;
 
@@ -28,10 +28,18 @@ pub struct Executable {
 
 /// Kernels that run side by side.
 struct Wave {
-    /// Every task: which of a kernel.
-    tasks: Vec<(u32, u32)>,
+    tasks: Vec<Task>,
     /// Whether it is too small to share out.
     inline: bool,
+}
+
+/// What a thread does in one go.
+#[derive(Clone, Copy)]
+enum Task {
+    /// One task of a kernel.
+    Kernel { kernel: u32, task: u32 },
+    /// All kernels of a region on one slice of the batch.
+    Region { region: u32, slice: u32 },
 }
 
 /// Waves that cost less run on the calling thread.
@@ -49,9 +57,18 @@ impl Executable {
             let mut cost = 0;
             for &k in wave {
                 let kernel = prepare(&plan.kernels[k], &plan, &mut scratch);
-                tasks.extend((0..kernel.tasks()).map(|task| (k as u32, task as u32)));
+                if !plan.regions.iter().any(|r| r.kernels.contains(&k)) {
+                    let kernel_tasks = 0..kernel.tasks() as u32;
+                    tasks.extend(kernel_tasks.map(|task| Task::Kernel { kernel: k as u32, task }));
+                }
                 cost += kernel.cost();
                 kernels[k] = Some(kernel);
+            }
+            for (r, region) in plan.regions.iter().enumerate() {
+                if wave.contains(&region.kernels[0]) {
+                    let slices = 0..Slice::count(region.batch) as u32;
+                    tasks.extend(slices.map(|slice| Task::Region { region: r as u32, slice }));
+                }
             }
             waves.push(Wave { tasks, inline: cost < SMALL });
         }
@@ -163,11 +180,22 @@ impl Executable {
     }
 
     fn run_wave(&self, wave: &Wave, memory: &Memory<'_>) {
-        let run = |i: usize| {
-            let (kernel, task) = wave.tasks[i];
-            // SAFETY: every task of the wave runs once; values are as large as the plan says, and the plan
-            // lets no kernel of a wave write what another reads or writes.
-            unsafe { self.kernels[kernel as usize].run(task as usize, memory) };
+        // SAFETY, for both: every task of the wave runs once; values are as large as the plan says, and the plan
+        // lets no kernel of a wave write what another reads or writes, but the kernels of a region, which follow
+        // each other on every slice.
+        let run = |i: usize| match wave.tasks[i] {
+            // SAFETY: see above.
+            Task::Kernel { kernel, task } => unsafe {
+                self.kernels[kernel as usize].run(task as usize, memory);
+            },
+            Task::Region { region, slice } => {
+                let region = &self.plan.regions[region as usize];
+                let slice = Slice { slice: slice as usize, of: Slice::count(region.batch) };
+                for &kernel in &region.kernels {
+                    // SAFETY: see above.
+                    unsafe { self.kernels[kernel].run_slice(slice, memory) };
+                }
+            }
         };
         if wave.inline {
             (0..wave.tasks.len()).for_each(run);

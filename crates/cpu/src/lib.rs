@@ -21,4 +21,8 @@ mod tier;
 
 pub use executable::Executable;
 pub use kernels::has_kernel;
+
+/// What this backend can do, for the compilation of plans.
+pub const BACKEND: gradus_ir::schedule::Backend =
+    gradus_ir::schedule::Backend { has_kernel, runs_by_slice: kernels::runs_by_slice };
 pub use tier::{Tier, set_tier, tier};

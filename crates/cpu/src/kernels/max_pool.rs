@@ -8,7 +8,7 @@ use gradus_ir::schedule::{ValueId, View};
 use gradus_ir::{DType, Shape};
 
 use super::scatter_add::{Addend, Any};
-use super::{Kernel, TASK};
+use super::{Kernel, Slice, TASK};
 use crate::fold::{Join, Max};
 use crate::loops::register::{Class, Stored, with_stored};
 use crate::memory::{Memory, with_strips};
@@ -94,6 +94,20 @@ impl Kernel for MaxPool {
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
         let first = task * self.per_task;
         let planes = first..(first + self.per_task).min(self.planes);
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_planes(planes, memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_planes(slice.planes(self.x.shape[0], self.planes), memory) };
+    }
+}
+
+impl MaxPool {
+    /// # Safety
+    /// As for [`Kernel::run`]; the planes must be the caller's.
+    unsafe fn run_planes(&self, planes: Range<usize>, memory: &Memory<'_>) {
         let [elements, windows] = self.between();
         // What is greatest so far, and where it lies.
         with_strips((elements + windows) * (8 + size_of::<u32>()), |scratch| {
@@ -319,7 +333,22 @@ impl Kernel for MaxPoolGrad {
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
         let first = task * self.per_task;
-        for plane in first..(first + self.per_task).min(self.planes) {
+        let planes = first..(first + self.per_task).min(self.planes);
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_planes(planes, memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_planes(slice.planes(self.dy.shape[0], self.planes), memory) };
+    }
+}
+
+impl MaxPoolGrad {
+    /// # Safety
+    /// As for [`Kernel::run`]; the planes must be the caller's.
+    unsafe fn run_planes(&self, planes: Range<usize>, memory: &Memory<'_>) {
+        for plane in planes {
             // SAFETY: passed on to the caller; all bits 0 are the number 0.
             unsafe {
                 match self.dtype {

@@ -12,6 +12,8 @@ mod matmul;
 mod max_pool;
 mod scatter_add;
 
+use std::ops::Range;
+
 use gradus_ir::ops::Op;
 use gradus_ir::schedule::{self, Plan};
 use gradus_ir::{DType, Type};
@@ -35,6 +37,53 @@ pub(crate) trait Kernel: Send + Sync {
     /// it in the plan, and read by none unless the reader is that same loop; with the scratch memory and
     /// counters that the kernel reserved.
     unsafe fn run(&self, task: usize, memory: &Memory<'_>);
+
+    /// Runs one of `of` slices of the batch, in a region. Only kernels that [`runs_by_slice`] names are asked.
+    ///
+    /// # Safety
+    /// As for [`Kernel::run`], with slices for tasks; what the kernels before it in the region write need only be
+    /// there for the slice.
+    unsafe fn run_slice(&self, slice: Slice, _memory: &Memory<'_>) {
+        unreachable!("{slice:?} of a kernel that does not run by slice");
+    }
+}
+
+/// A part of a batch: the `slice`-th of `of`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    pub slice: usize,
+    pub of: usize,
+}
+
+impl Slice {
+    /// The images of a batch that belong to it.
+    pub fn images(self, batch: usize) -> Range<usize> {
+        self.slice * batch / self.of..(self.slice + 1) * batch / self.of
+    }
+
+    /// The same of what each image has several of.
+    pub fn planes(self, batch: usize, planes: usize) -> Range<usize> {
+        let (images, each) = (self.images(batch), planes / batch.max(1));
+        images.start * each..images.end * each
+    }
+
+    /// The most slices of a batch: enough for many threads, and few enough that a slice is worth its launch.
+    pub fn count(batch: usize) -> usize {
+        batch.clamp(1, 16)
+    }
+}
+
+/// Which kernels can run slice by slice.
+pub fn runs_by_slice(kernel: &schedule::Kernel, plan: &Plan) -> bool {
+    use schedule::Kernel as K;
+    match kernel {
+        K::Loop(l) => l.reduces.is_empty(),
+        K::Op { op, x, .. } => match op {
+            Op::MaxPool(_) | Op::MaxPoolIndices(_) | Op::MaxPoolGrad(_) => true,
+            op => conv::runs_by_slice(op, x, plan.values[x[0].value.index()].ty.dtype),
+        },
+        K::MatMul { .. } | K::Check { .. } => false,
+    }
 }
 
 /// What a task should cost: much more than handing it out, and little enough to share out evenly and to stay

@@ -1,14 +1,20 @@
 //! Loops without reductions: every element for itself.
 
+use std::ops::Range;
+
+use gradus_ir::Shape;
+
 use super::program::Program;
 use super::strip::Frame;
-use crate::kernels::{Kernel, TASK};
+use crate::kernels::{Kernel, Slice, TASK};
 use crate::memory::{Memory, with_strips};
 
 /// A loop without reductions.
 pub(super) struct Map {
     program: Program,
     numel: usize,
+    /// The first axis of the space.
+    batch: usize,
     /// Strips do not cross multiples of this.
     row: usize,
     /// The most elements of a strip.
@@ -24,7 +30,8 @@ pub(super) const SHORT: usize = 128;
 const MANY: usize = 64;
 
 impl Map {
-    pub fn new(numel: usize, program: Program) -> Map {
+    pub fn new(shape: &Shape, program: Program) -> Map {
+        let (numel, batch) = (shape.numel(), shape.first().copied().unwrap_or(1));
         let row = program.row.filter(|&row| row >= SHORT).unwrap_or(numel.max(1));
         // Pieces of equal length, so that no strip is left with a few elements.
         let pieces = row.div_ceil(program.strip);
@@ -34,7 +41,7 @@ impl Map {
         let wanted = (task / program.cost.max(1)).max(1);
         let per_task =
             if row <= wanted { wanted / row * row } else { wanted.next_multiple_of(strip) };
-        Map { program, numel, row, strip, per_task }
+        Map { program, numel, batch, row, strip, per_task }
     }
 }
 
@@ -48,8 +55,23 @@ impl Kernel for Map {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        let mut start = task * self.per_task;
+        let start = task * self.per_task;
         let end = (start + self.per_task).min(self.numel);
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_elements(start..end, memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_elements(slice.planes(self.batch, self.numel), memory) };
+    }
+}
+
+impl Map {
+    /// # Safety
+    /// As for [`Kernel::run`]; the elements must be the caller's.
+    unsafe fn run_elements(&self, elements: Range<usize>, memory: &Memory<'_>) {
+        let Range { mut start, end } = elements;
         with_strips(Frame::bytes(&self.program), |scratch| {
             // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
             let frame = unsafe { Frame::new(&self.program, memory, scratch, end - start) };

@@ -22,7 +22,7 @@ use crate::memory::Scratch;
 pub(crate) fn kernel(l: &Loop, plan: &Plan, scratch: &mut Scratch) -> Box<dyn Kernel> {
     let (program, reductions) = compile::compile(l, plan);
     if l.reduces.is_empty() {
-        Box::new(map::Map::new(l.shape.numel(), program))
+        Box::new(map::Map::new(&l.shape, program))
     } else {
         Box::new(reduce::Reduce::new(l, plan, program, &reductions, scratch))
     }

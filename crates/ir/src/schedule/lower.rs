@@ -32,6 +32,7 @@ pub(super) fn lower(graph: &Graph, units: Units) -> Plan {
             values: Vec::new(),
             kernels: Vec::new(),
             waves: Vec::new(),
+            regions: Vec::new(),
             gate: 0,
             outputs: Vec::new(),
             arena: 0,

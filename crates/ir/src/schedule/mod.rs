@@ -7,6 +7,7 @@
 //! * `group` fuses element-wise ops of one shape, and the reductions of their results, into loops. What is
 //!   fused follows from the graph alone, never from which values somebody asked for.
 //! * `lower` turns movement ops into strides and everything else into kernels.
+//! * `regions` finds kernels that go through the batch image by image, to be run slice by slice.
 //! * `order` sorts kernels into waves; the kernels of a wave are independent and run as one launch. Parameters
 //!   are overwritten in place after everything that reads their old value and after every check.
 //! * `memory` gives temporaries places in one arena, from their lifetimes.
@@ -16,6 +17,7 @@ mod lower;
 mod memory;
 mod order;
 mod print;
+mod regions;
 mod view;
 
 use smallvec::{SmallVec, smallvec};
@@ -25,6 +27,7 @@ use crate::ops::{Check, Distribution, MatMulSize, Op, ReduceKind};
 use crate::scalar::ScalarOp;
 use crate::{Axes, DType, Scalar, Shape, Type, passes};
 
+pub use regions::{Region, RunsBySlice};
 pub use view::View;
 
 /// A buffer of a plan, by position in [`Plan::values`].
@@ -67,8 +70,11 @@ pub struct Plan {
     pub values: Vec<Value>,
     /// Every kernel.
     pub kernels: Vec<Kernel>,
-    /// Kernels by launch: those of one wave are independent, those of the next may use their results.
+    /// Kernels by launch: those of one wave are independent, but for regions; those of the next may use their
+    /// results.
     pub waves: Vec<Vec<usize>>,
+    /// Kernels of a wave that do depend on each other, but image by image.
+    pub regions: Vec<Region>,
     /// How many waves run before the first parameter is overwritten. All checks lie there.
     pub gate: usize,
     /// The buffers that hold the outputs; some may be inputs or occur twice.
@@ -209,12 +215,27 @@ pub type HasKernel = fn(&Op, &[&Type]) -> bool;
 /// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
 /// or could not be undone by a failing check are declined: their outputs get buffers of their own.
 pub fn compile(graph: &Graph, donations: &[Donation], has_kernel: HasKernel) -> Plan {
+    compile_for(graph, donations, &Backend { has_kernel, runs_by_slice: |_, _| false })
+}
+
+/// What [`compile`] must know of a backend.
+#[derive(Clone, Copy)]
+pub struct Backend {
+    /// Which fused ops it has kernels for.
+    pub has_kernel: HasKernel,
+    /// Which kernels may join a [`Region`].
+    pub runs_by_slice: RunsBySlice,
+}
+
+/// As [`compile`], with regions.
+pub fn compile_for(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
+    let has_kernel = backend.has_kernel;
     let graph = passes::optimize(graph);
     let graph = passes::optimize(&passes::join(&graph));
     let graph = passes::optimize(&passes::lower(&graph, has_kernel));
     let units = group::group(&graph);
     let mut plan = lower::lower(&graph, units);
-    order::order(&mut plan, donations);
+    order::order(&mut plan, donations, backend.runs_by_slice);
     memory::place(&mut plan);
     plan
 }

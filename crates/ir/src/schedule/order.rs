@@ -5,9 +5,11 @@
 //! that a failing check leaves everything as it was. Where that would make kernels wait in a circle, or where the
 //! kernel itself reads the old value at other indices than it writes, the donation is declined.
 
+use super::regions::{self, Region, RunsBySlice};
 use super::{Donation, Kernel, Place, Plan, StepKind, ValueId, View};
 
-pub(super) fn order(plan: &mut Plan, donations: &[Donation]) {
+pub(super) fn order(plan: &mut Plan, donations: &[Donation], by_slice: RunsBySlice) {
+    regions::split(plan, by_slice);
     let mut waits = waits_for_values(plan);
     let readers = readers(plan);
     let checks: Vec<usize> = (0..plan.kernels.len())
@@ -31,7 +33,8 @@ pub(super) fn order(plan: &mut Plan, donations: &[Donation]) {
         plan.values[output.index()].place = Place::Donated(donation.input);
     }
 
-    let mut wave = levels(&waits);
+    plan.regions = regions::find(plan, &waits, &overwriting, by_slice);
+    let mut wave = levels_of_regions(&waits, &plan.regions);
     let last = wave.iter().copied().max().unwrap_or(0);
     // Updates run together at the end, unless something waits for them.
     let mut awaited = vec![false; plan.kernels.len()];
@@ -120,6 +123,28 @@ fn reaches(waits: &[Vec<usize>], from: usize, target: usize) -> bool {
         }
     }
     false
+}
+
+/// As [`levels`], where the kernels of a region share one.
+fn levels_of_regions(waits: &[Vec<usize>], regions: &[Region]) -> Vec<usize> {
+    let mut of: Vec<usize> = (0..waits.len()).collect();
+    for region in regions {
+        region.kernels.iter().for_each(|&k| of[k] = region.kernels[0]);
+    }
+    let mut together = vec![Vec::new(); waits.len()];
+    for (k, waits) in waits.iter().enumerate() {
+        together[of[k]].extend(waits.iter().map(|&w| of[w]).filter(|&w| w != of[k]));
+    }
+    let levels = levels(&together);
+    of.into_iter().map(|first| levels[first]).collect()
+}
+
+/// Every kernel after all that it waits for.
+pub(super) fn sorted(waits: &[Vec<usize>]) -> Vec<usize> {
+    let levels = levels(waits);
+    let mut order: Vec<usize> = (0..waits.len()).collect();
+    order.sort_by_key(|&k| (levels[k], k));
+    order
 }
 
 /// The length of the longest chain before each kernel.

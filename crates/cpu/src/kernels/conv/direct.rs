@@ -14,7 +14,7 @@ use gradus_ir::schedule::{ValueId, View};
 use pulp::{Simd, WithSimd};
 
 use super::planes::Planes;
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, with_strips};
 use crate::tier::with_simd;
 
@@ -180,6 +180,20 @@ impl Kernel for Direct {
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
         let first = task * self.images_per_task;
         let images = first..(first + self.images_per_task).min(self.batch);
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_images(images, memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_images(slice.images(self.batch), memory) };
+    }
+}
+
+impl Direct {
+    /// # Safety
+    /// As for [`Kernel::run`]; the images must be the caller's.
+    unsafe fn run_images(&self, images: Range<usize>, memory: &Memory<'_>) {
         let slack = VECTORS * LANES;
         let planes = self.planes.len() + slack;
         let row = self.places() + slack;

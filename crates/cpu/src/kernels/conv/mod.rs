@@ -13,6 +13,7 @@ use gradus_ir::ops::{ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
 use self::direct::Direct;
+use self::parts::Parts;
 pub(super) use self::pooled::fits as pooled_fits;
 use self::weight_grad::WeightGrad;
 use self::windows::Windows;
@@ -54,6 +55,26 @@ pub(super) fn pooled_kernel(
     scratch: &mut Scratch,
 ) -> Box<dyn Kernel> {
     Box::new(pooled::Pooled::new(op, x, out, scratch))
+}
+
+/// Whether the kernel that [`kernel`] makes can run slice by slice.
+pub(super) fn runs_by_slice(op: &Op, x: &[View], dtype: DType) -> bool {
+    match op {
+        Op::Conv(_) | Op::ConvInputGrad(_) => true,
+        Op::ConvWeightGrad(c) => {
+            let size = size(op, &x[0], &x[1]);
+            let whole = Parts::fits(size.batch, WeightGrad::weights_of(&c.geometry, &size));
+            dtype == DType::F32 && has_fma() && WeightGrad::applies(&c.geometry, &size) && whole
+        }
+        Op::ConvInputGradPooled(_) => true,
+        Op::ConvWeightGradPooled(c) => {
+            let size = c.size(&x[0].shape, &x[2].shape);
+            size.is_ok_and(|size| {
+                Parts::fits(size.batch, WeightGrad::weights_of(&c.conv.geometry, &size))
+            })
+        }
+        _ => false,
+    }
 }
 
 fn boxed(kernel: impl Kernel + 'static) -> Box<dyn Kernel> {

@@ -4,10 +4,9 @@ use std::ops::Range;
 
 use gradus_ir::schedule::ValueId;
 
+use crate::kernels::Slice;
 use crate::memory::{Memory, Scratch};
 
-/// Into how many parts a batch is split at most.
-const PARTS: usize = 16;
 /// Bytes of all partial sums, at most.
 const BYTES: usize = 4 << 20;
 
@@ -24,8 +23,7 @@ pub(super) struct Parts {
 
 impl Parts {
     pub fn new(batch: usize, len: usize, scratch: &mut Scratch) -> Parts {
-        let fits = BYTES / (len * size_of::<f32>()).max(1);
-        let parts = batch.min(PARTS).min(fits).max(1);
+        let parts = Slice::count(batch).min(Parts::most(len)).max(1);
         let (mut workspace, mut counter) = (0, 0);
         if parts > 1 {
             workspace = scratch.reserve(parts * len * size_of::<f32>());
@@ -34,13 +32,22 @@ impl Parts {
         Parts { batch, parts, len, workspace, counter }
     }
 
+    fn most(len: usize) -> usize {
+        BYTES / (len * size_of::<f32>()).max(1)
+    }
+
+    /// Whether there are as many parts as slices of a batch.
+    pub fn fits(batch: usize, len: usize) -> bool {
+        Slice::count(batch) <= Parts::most(len)
+    }
+
     pub fn count(&self) -> usize {
         self.parts
     }
 
     /// The images of a part.
     pub fn images(&self, part: usize) -> Range<usize> {
-        part * self.batch / self.parts..(part + 1) * self.batch / self.parts
+        Slice { slice: part, of: self.parts }.images(self.batch)
     }
 
     /// Where a part's sum is to be written, every element of it.

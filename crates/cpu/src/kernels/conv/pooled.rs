@@ -16,7 +16,7 @@ use pulp::{Simd, WithSimd};
 use smallvec::SmallVec;
 
 use super::parts::Parts;
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
 use crate::tier::{has_fma, with_simd};
 
@@ -60,7 +60,7 @@ pub(super) struct Pooled {
 
 enum Of {
     Weight(Parts),
-    Input { images_per_task: usize },
+    Input,
 }
 
 impl Pooled {
@@ -80,7 +80,7 @@ impl Pooled {
             Op::ConvWeightGradPooled(_) => {
                 Of::Weight(Parts::new(size.batch, size.filters * taps, scratch))
             }
-            _ => Of::Input { images_per_task: size.batch.div_ceil(16).max(1) },
+            _ => Of::Input,
         };
         Pooled {
             geometry: geometry.clone(),
@@ -168,7 +168,7 @@ impl Kernel for Pooled {
     fn tasks(&self) -> usize {
         match &self.of {
             Of::Weight(parts) => parts.count(),
-            Of::Input { images_per_task } => self.size.batch.div_ceil(*images_per_task),
+            Of::Input => Slice::count(self.size.batch),
         }
     }
 
@@ -178,10 +178,13 @@ impl Kernel for Pooled {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        let images = match &self.of {
-            Of::Weight(parts) => parts.images(task),
-            Of::Input { images_per_task: n } => task * n..((task + 1) * n).min(self.size.batch),
-        };
+        let of = self.tasks();
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_slice(Slice { slice: task, of }, memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        let (task, images) = (slice.slice, slice.images(self.size.batch));
         let image = self.windows.len() + 2 * LANES;
         let filter = self.windows.runs.len() * self.windows.run.next_multiple_of(LANES);
         let filters = self.size.filters * filter;
@@ -243,7 +246,7 @@ impl WithSimd for Work<'_> {
                     self.unpack(S::F32_LANES, parts.sum(self.task, p.out, self.memory));
                     parts.done(p.out, self.memory);
                 }
-                Of::Input { .. } => {
+                Of::Input => {
                     self.pack(S::F32_LANES);
                     for image in self.images.clone() {
                         for group in 0..p.geometry.groups {

@@ -14,7 +14,7 @@ use pulp::{Simd, WithSimd};
 use super::direct::each_tap;
 use super::parts::Parts;
 use super::planes::Planes;
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
 use crate::tier::with_simd;
 
@@ -51,10 +51,10 @@ impl WeightGrad {
     ) -> Option<WeightGrad> {
         let ConvGeometry { stride, padding, dilation, groups } = *geometry;
         let [channels, filters] = [size.channels / groups, size.filters / groups];
-        let weights = size.filters * channels * size.kernel[0] * size.kernel[1];
-        if weights * LANES * size_of::<f32>() > SUMS {
+        if !WeightGrad::applies(geometry, size) {
             return None;
         }
+        let weights = WeightGrad::weights_of(geometry, size);
         let span = [0, 1].map(|i| (size.kernel[i] - 1) * dilation[i] + 1);
         let before = [padding[0][0], padding[1][0]];
         let planes = Planes::new(channels, size.input, before, stride, span, size.output);
@@ -72,6 +72,16 @@ impl WeightGrad {
             parts: Parts::new(size.batch, weights, scratch),
             batch: size.batch,
         })
+    }
+
+    /// Whether the gradient is small enough.
+    pub fn applies(geometry: &ConvGeometry, size: &ConvSize) -> bool {
+        WeightGrad::weights_of(geometry, size) * LANES * size_of::<f32>() <= SUMS
+    }
+
+    /// Elements of the weight.
+    pub fn weights_of(geometry: &ConvGeometry, size: &ConvSize) -> usize {
+        size.filters * size.channels / geometry.groups * size.kernel[0] * size.kernel[1]
     }
 
     /// Places of an output plane at the pitch of the planes, in whole vectors.
@@ -93,6 +103,12 @@ impl Kernel for WeightGrad {
     fn cost(&self) -> usize {
         // A core multiplies about four times as many numbers as it moves bytes.
         self.batch * self.weights() * self.places() / 4
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        debug_assert_eq!(slice.of, self.parts.count(), "runs by slice");
+        // SAFETY: passed on to the caller.
+        unsafe { self.run(slice.slice, memory) };
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {

@@ -20,8 +20,16 @@ use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
 use crate::gemm::{Matrix, Real, multiply};
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
+
+/// What is computed in one go.
+enum Part {
+    /// A task.
+    Task(usize),
+    /// All of some images, but for the weight's gradient.
+    Images(Range<usize>),
+}
 
 /// One of the three products.
 pub(super) struct Windows {
@@ -131,6 +139,19 @@ impl Windows {
         conv
     }
 
+    /// # Safety
+    /// As for [`Kernel::run`]; the images must be the caller's.
+    unsafe fn run_part(&self, part: Part, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.dtype {
+                DType::F32 => self.run_typed::<f32>(part, memory),
+                DType::F64 => self.run_typed::<f64>(part, memory),
+                dtype => unreachable!("convolutions of {dtype} are lowered"),
+            }
+        }
+    }
+
     fn taps(&self) -> usize {
         self.channels * self.kernel()
     }
@@ -159,7 +180,7 @@ impl Windows {
 
     /// # Safety
     /// As for [`Kernel::run`]; `T` must be the type of the elements.
-    unsafe fn run_typed<T: Real>(&self, task: usize, memory: &Memory<'_>) {
+    unsafe fn run_typed<T: Real>(&self, work: Part, memory: &Memory<'_>) {
         // The windows of a block, and a piece of the output or of its gradient.
         let windows = self.block * self.kernel() * self.piece;
         let rows = self.filters * self.piece;
@@ -168,24 +189,51 @@ impl Windows {
             let rows_at = windows_at.wrapping_add(windows);
             // SAFETY: passed on to the caller; there is room for the windows and the rows of a piece.
             unsafe {
-                if self.kind == Kind::WeightGrad {
-                    return self.weight_grad::<T>(task, windows_at, rows_at, memory);
-                }
-                let all = self.units() * self.geometry.groups;
-                let first = task * self.units_per_task;
-                for unit in first..(first + self.units_per_task).min(all) {
-                    let (unit, group) = (unit / self.geometry.groups, unit % self.geometry.groups);
-                    let images = unit * self.images()..(unit + 1) * self.images();
-                    let images = images.start..images.end.min(self.size.batch);
-                    match self.kind {
-                        Kind::Forward => {
-                            self.forward::<T>(images, group, windows_at, rows_at, memory);
-                        }
-                        _ => self.input_grad::<T>(images, group, windows_at, rows_at, memory),
+                let all = match work {
+                    Part::Task(task) if self.kind == Kind::WeightGrad => {
+                        return self.weight_grad::<T>(task, windows_at, rows_at, memory);
                     }
+                    Part::Task(task) => {
+                        let all = self.units() * self.geometry.groups;
+                        let first = task * self.units_per_task;
+                        let units = first..(first + self.units_per_task).min(all);
+                        units
+                            .map(|unit| (unit / self.geometry.groups, unit % self.geometry.groups))
+                            .for_each(|(unit, group)| {
+                                let images = unit * self.images()..(unit + 1) * self.images();
+                                let images = images.start..images.end.min(self.size.batch);
+                                self.images_of::<T>(images, group, windows_at, rows_at, memory);
+                            });
+                        return;
+                    }
+                    Part::Images(images) => images,
+                };
+                for group in 0..self.geometry.groups {
+                    self.images_of::<T>(all.clone(), group, windows_at, rows_at, memory);
                 }
             }
         });
+    }
+
+    /// The output or the input's gradient of some images, for one group.
+    ///
+    /// # Safety
+    /// As for [`Windows::forward`].
+    unsafe fn images_of<T: Real>(
+        &self,
+        images: Range<usize>,
+        group: usize,
+        windows: *mut T,
+        rows: *mut T,
+        memory: &Memory<'_>,
+    ) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.kind {
+                Kind::Forward => self.forward::<T>(images, group, windows, rows, memory),
+                _ => self.input_grad::<T>(images, group, windows, rows, memory),
+            }
+        }
     }
 
     /// The pieces of some images: parts of one, or groups of whole ones.
@@ -584,12 +632,11 @@ impl Kernel for Windows {
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
         // SAFETY: passed on to the caller.
-        unsafe {
-            match self.dtype {
-                DType::F32 => self.run_typed::<f32>(task, memory),
-                DType::F64 => self.run_typed::<f64>(task, memory),
-                dtype => unreachable!("convolutions of {dtype} are lowered"),
-            }
-        }
+        unsafe { self.run_part(Part::Task(task), memory) };
+    }
+
+    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_part(Part::Images(slice.images(self.size.batch)), memory) };
     }
 }
