@@ -6,19 +6,16 @@ use std::slice;
 use gradus_ir::ops::PoolGeometry;
 use gradus_ir::schedule::{ValueId, View};
 use gradus_ir::{DType, Shape};
+use pulp::{Simd, WithSimd};
 
+use super::conv::Planes;
 use super::scatter_add::{Addend, Any};
 use super::{Kernel, Slice, TASK};
-use crate::fold::{Join, Max};
 use crate::loops::register::{Class, Stored, with_stored};
 use crate::memory::{Memory, with_strips};
-use crate::tier::{Vectorized, vectorize};
+use crate::tier::{has_fma, with_simd};
 
 /// The greatest element of each window, its place in the plane, or both; a task owns some planes.
-///
-/// A plane is computed in two sweeps without gathers or short loops: first the rows of each window are compared,
-/// column by column; then, over all windows of the plane at once, the columns. Of equal elements the one with
-/// the smaller place wins, which is the first.
 pub(super) struct MaxPool {
     x: View,
     value: Option<ValueId>,
@@ -27,18 +24,20 @@ pub(super) struct MaxPool {
     planes: usize,
     input: [usize; 2],
     output: [usize; 2],
-    /// For each row of the result, the rows of the plane under its windows.
-    rows: Vec<Vec<usize>>,
-    /// Between the sweeps: columns of padding before a row, and a row's length, a multiple of the stride.
-    before: usize,
-    pitch: usize,
-    stride: usize,
-    dilation: usize,
-    /// Columns of a window.
-    columns: usize,
-    window: usize,
+    /// For each row and each column of the result, the rows and columns of the plane under its windows.
+    under: [Vec<Vec<usize>>; 2],
+    /// The plane with its padding spelled out, and its columns dealt out where windows are several apart.
+    padded: Planes,
+    /// For each column of a window, where its elements lie relative to the first's.
+    columns: Vec<usize>,
+    /// For each column of the result, and for a vector beyond the last, the first column under its windows.
+    first: Vec<u32>,
+    geometry: PoolGeometry,
     per_task: usize,
 }
+
+/// The most elements of a vector.
+const LANES: usize = 16;
 
 impl MaxPool {
     pub fn new(
@@ -49,12 +48,20 @@ impl MaxPool {
         dtype: DType,
     ) -> MaxPool {
         let (input, output) = ([x.shape[2], x.shape[3]], [shape[2], shape[3]]);
-        let rows = (0..output[0]).map(|at| geometry.places(0, at, input[0]).collect()).collect();
-        let (columns, stride, dilation) =
-            (geometry.size[1], geometry.stride[1], geometry.dilation[1]);
-        let reach = output[1].saturating_sub(1) * stride + (columns - 1) * dilation + 1;
-        let window = geometry.size[0] * columns;
-        let work = output[0] * output[1] * window * 2 * dtype.size();
+        let under = [0, 1].map(|axis| {
+            let places = |at| geometry.places(axis, at, input[axis]).collect::<Vec<_>>();
+            (0..output[axis]).map(places).collect::<Vec<_>>()
+        });
+        let first = under[1].iter().map(|columns| columns.first().map_or(0, |&c| c as u32));
+        let first = first.chain([0; LANES]).collect();
+        let stride = [1, geometry.stride[1]];
+        let span = [0, 1].map(|i| (geometry.size[i] - 1) * geometry.dilation[i] + 1);
+        // Rows are found by number; only their columns are laid out.
+        let before = [0, geometry.padding[1][0]];
+        let rows = [input[0], output[1]];
+        let padded = Planes::new(1, input, before, stride, [1, span[1]], rows);
+        let column = |k: usize| padded.offset(0, [0, k * geometry.dilation[1]]);
+        let work = output[0] * output[1] * geometry.size[0] * geometry.size[1] * dtype.size();
         MaxPool {
             x: x.clone(),
             value,
@@ -63,22 +70,13 @@ impl MaxPool {
             planes: x.shape[0] * x.shape[1],
             input,
             output,
-            rows,
-            before: geometry.padding[1][0],
-            pitch: reach.next_multiple_of(stride).max(output[1] * stride),
-            stride,
-            dilation,
-            columns,
-            window,
+            under,
+            columns: (0..geometry.size[1]).map(column).collect(),
+            padded,
+            first,
+            geometry: geometry.clone(),
             per_task: (TASK / work.max(1)).max(1),
         }
-    }
-
-    /// Elements between the sweeps, and windows after the second, the needless ones at the end of rows included.
-    fn between(&self) -> [usize; 2] {
-        // The last windows look beyond the last row.
-        let slack = self.columns * self.dilation + self.stride;
-        [self.output[0] * self.pitch + slack, self.output[0] * (self.pitch / self.stride)]
     }
 }
 
@@ -88,7 +86,8 @@ impl Kernel for MaxPool {
     }
 
     fn cost(&self) -> usize {
-        self.planes * self.output[0] * self.output[1] * self.window * 2 * self.dtype.size()
+        let window = self.geometry.size[0] * self.geometry.size[1];
+        self.planes * self.output[0] * self.output[1] * window * self.dtype.size()
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
@@ -108,122 +107,53 @@ impl MaxPool {
     /// # Safety
     /// As for [`Kernel::run`]; the planes must be the caller's.
     unsafe fn run_planes(&self, planes: Range<usize>, memory: &Memory<'_>) {
-        let [elements, windows] = self.between();
-        // What is greatest so far, and where it lies.
-        with_strips((elements + windows) * (8 + size_of::<u32>()), |scratch| {
-            vectorize(Planes { pool: self, planes, memory, scratch });
+        if self.dtype == DType::F32 && has_fma() {
+            let elements = self.padded.len() + LANES;
+            let windows = self.output[0] * self.output[1] + LANES;
+            with_strips((elements + 2 * windows) * size_of::<f32>(), |scratch| {
+                let padded = scratch.cast::<f32>();
+                let best = padded.wrapping_add(elements);
+                let places = best.wrapping_add(windows).cast::<u32>();
+                // SAFETY: there is room for that.
+                unsafe { (0..elements).for_each(|i| padded.add(i).write(f32::NEG_INFINITY)) };
+                with_simd(Vectors { pool: self, planes, memory, padded, best, places });
+            });
+            return;
+        }
+        with_stored!(self.dtype, Class::of(self.dtype), S => {
+            // SAFETY: `S` is how the elements are stored; the rest is passed on to the caller.
+            planes.for_each(|plane| unsafe { self.plane::<S>(plane, memory) });
         });
     }
-}
 
-struct Planes<'a> {
-    pool: &'a MaxPool,
-    planes: Range<usize>,
-    memory: &'a Memory<'a>,
-    scratch: *mut u8,
-}
-
-impl Vectorized for Planes<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let Planes { pool, planes, memory, scratch } = self;
-        with_stored!(pool.dtype, Class::of(pool.dtype), S => {
-            // SAFETY: the planes are this task's; there is scratch memory for both sweeps, aligned for any element.
-            unsafe {
-                match (pool.value, pool.place) {
-                    (Some(value), None) => pool.run::<S, false>(planes, memory, scratch, Some(value), None),
-                    (value, place) => pool.run::<S, true>(planes, memory, scratch, value, place),
-                }
-            }
-        });
-    }
-}
-
-impl MaxPool {
+    /// One plane, window by window.
+    ///
     /// # Safety
-    /// As for [`Kernel::run`]; `S` must be how the elements are stored, and `scratch` have room for both sweeps.
-    #[inline(always)]
-    unsafe fn run<S: Stored<Register: PartialOrd>, const PLACE: bool>(
-        &self,
-        planes: Range<usize>,
-        memory: &Memory<'_>,
-        scratch: *mut u8,
-        value: Option<ValueId>,
-        place: Option<ValueId>,
-    ) where
-        Max: Join<S::Register>,
-    {
+    /// As for [`Kernel::run`]; `S` must be how the elements are stored, and the plane the caller's.
+    unsafe fn plane<S: Stored<Register: PartialOrd>>(&self, plane: usize, memory: &Memory<'_>) {
         let ([h, w], [oh, ow]) = (self.input, self.output);
-        let [elements, windows] = self.between();
-        let all = elements + windows;
-        // SAFETY: the scratch memory has room for that; it is written here first so that there are slices.
-        let (best, places) = unsafe {
-            let best = scratch.cast::<S::Register>();
-            let place = scratch.add(8 * all).cast::<u32>();
-            for i in 0..all {
-                best.add(i).write(<Max as Join<S::Register>>::IDENTITY);
-                place.add(i).write(u32::MAX);
-            }
-            (slice::from_raw_parts_mut(best, all), slice::from_raw_parts_mut(place, all))
+        // SAFETY: the plane is inside the view.
+        let x = unsafe {
+            slice::from_raw_parts(memory.view::<S::Raw>(&self.x).add(plane * h * w), h * w)
         };
-        let (best, greatest) = best.split_at_mut(elements);
-        let (at, places) = places.split_at_mut(elements);
-        let row = self.before..(self.before + w).min(self.pitch);
-        let width = row.len();
-        for plane in planes {
-            // SAFETY: the plane is inside the view.
-            let x = unsafe {
-                slice::from_raw_parts(memory.view::<S::Raw>(&self.x).add(plane * h * w), h * w)
-            };
-            for (r, under) in self.rows.iter().enumerate() {
-                let row = r * self.pitch + row.start..r * self.pitch + row.end;
-                let (best, at) = (&mut best[row.clone()], &mut at[row]);
-                for (k, &y) in under.iter().enumerate() {
-                    let x = &x[y * w..y * w + width];
-                    let first = (y * w) as u32;
-                    if k == 0 {
-                        best.iter_mut().zip(x).for_each(|(best, &x)| *best = S::load(x));
-                        if PLACE {
-                            at.iter_mut().enumerate().for_each(|(i, at)| *at = first + i as u32);
-                        }
-                        continue;
-                    }
-                    for (i, ((best, at), &x)) in best.iter_mut().zip(&mut *at).zip(x).enumerate() {
-                        let x = S::load(x);
-                        let wins = exceeds(x, *best);
-                        *best = if wins { x } else { *best };
-                        if PLACE {
-                            *at = if wins { first + i as u32 } else { *at };
-                        }
+        for (r, rows) in self.under[0].iter().enumerate() {
+            for (c, columns) in self.under[1].iter().enumerate() {
+                let mut places = rows.iter().flat_map(|y| columns.iter().map(move |x| y * w + x));
+                let mut best = places.next().unwrap_or(0);
+                for place in places {
+                    if exceeds(S::load(x[place]), S::load(x[best])) {
+                        best = place;
                     }
                 }
-            }
-            for k in 0..self.columns {
-                let from = k * self.dilation;
-                let (best, at) = (&best[from..], &at[from..]);
-                // Strides that the compiler knows become shuffles, the others gathers.
-                match self.stride {
-                    1 => contest::<S, PLACE>(k == 0, 1, best, at, greatest, places),
-                    2 => contest::<S, PLACE>(k == 0, 2, best, at, greatest, places),
-                    stride => contest::<S, PLACE>(k == 0, stride, best, at, greatest, places),
-                }
-            }
-            let per_row = self.pitch / self.stride;
-            for r in 0..oh {
-                let to = (plane * oh + r) * ow;
-                let row = r * per_row..r * per_row + ow;
-                if let Some(value) = value {
-                    // SAFETY: the row is inside the result, and this task's.
-                    let out = unsafe {
-                        slice::from_raw_parts_mut(memory.at::<S::Raw>(value).add(to), ow)
-                    };
-                    out.iter_mut().zip(&greatest[row.clone()]).for_each(|(o, &x)| *o = S::store(x));
-                }
-                if let Some(place) = place {
-                    // SAFETY: as above.
-                    let out =
-                        unsafe { slice::from_raw_parts_mut(memory.at::<i64>(place).add(to), ow) };
-                    out.iter_mut().zip(&places[row]).for_each(|(o, &place)| *o = i64::from(place));
+                let to = (plane * oh + r) * ow + c;
+                // SAFETY: the window's results are inside the buffers, and the caller's.
+                unsafe {
+                    if let Some(value) = self.value {
+                        memory.at::<S::Raw>(value).add(to).write(x[best]);
+                    }
+                    if let Some(place) = self.place {
+                        memory.at::<i64>(place).add(to).write(best as i64);
+                    }
                 }
             }
         }
@@ -231,36 +161,99 @@ impl MaxPool {
 }
 
 /// Whether `x`, which comes later, beats `best`: NaN is the greatest.
-#[inline(always)]
 #[expect(clippy::eq_op, reason = "a NaN differs from itself")]
 fn exceeds<T: PartialOrd + Copy>(x: T, best: T) -> bool {
     (x > best) | ((x != x) & (best == best))
 }
 
-/// Lets one column of all windows, a stride apart, contest what is greatest so far; the first sets it.
-#[inline(always)]
-fn contest<S: Stored<Register: PartialOrd>, const PLACE: bool>(
-    first: bool,
-    stride: usize,
-    best: &[S::Register],
-    at: &[u32],
-    greatest: &mut [S::Register],
-    places: &mut [u32],
-) {
-    let n = greatest.len();
-    assert!(places.len() == n && best.len() == at.len(), "as many places as elements");
-    assert!(n == 0 || (n - 1) * stride < best.len(), "windows lie in the plane");
-    for (i, (greatest, place)) in greatest.iter_mut().zip(places).enumerate() {
-        // SAFETY: checked above, once for all, so that the loop vectorises.
-        let (x, at) = unsafe { (*best.get_unchecked(i * stride), *at.get_unchecked(i * stride)) };
-        if PLACE {
-            // Columns are met out of order: of equal elements, one further right may lie further up.
-            let equal = !exceeds(x, *greatest) & !exceeds(*greatest, x);
-            let wins = first | exceeds(x, *greatest) | (equal & (at < *place));
-            *greatest = if wins { x } else { *greatest };
-            *place = if wins { at } else { *place };
-        } else {
-            *greatest = if first | exceeds(x, *greatest) { x } else { *greatest };
+/// Planes of float32, a vector of windows at a time.
+struct Vectors<'a> {
+    pool: &'a MaxPool,
+    planes: Range<usize>,
+    memory: &'a Memory<'a>,
+    /// Room for the padded plane and a vector; negative infinity wherever there is padding.
+    padded: *mut f32,
+    /// The results of a plane, and room for a vector.
+    best: *mut f32,
+    places: *mut u32,
+}
+
+impl WithSimd for Vectors<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let p = self.pool;
+        let [h, w] = p.input;
+        for plane in self.planes.clone() {
+            let x = self.memory.view::<f32>(&p.x).wrapping_add(plane * h * w);
+            // SAFETY: the plane is inside the operand, and there is room for it.
+            unsafe { p.padded.lay_out(x, self.padded) };
+            for (row, under) in p.under[0].iter().enumerate() {
+                for column in (0..p.output[1]).step_by(S::F32_LANES) {
+                    // SAFETY: row and column are those of a window.
+                    unsafe { self.windows(simd, row, under, column) };
+                }
+            }
+            let n = p.output[0] * p.output[1];
+            // SAFETY: the plane's results are inside the buffers, and the caller's.
+            unsafe {
+                if let Some(value) = p.value {
+                    let to = self.memory.at::<f32>(value).add(plane * n);
+                    to.copy_from_nonoverlapping(self.best, n);
+                }
+                if let Some(place) = p.place {
+                    let to = self.memory.at::<i64>(place).add(plane * n);
+                    let to = slice::from_raw_parts_mut(to, n);
+                    let places = slice::from_raw_parts(self.places, n);
+                    to.iter_mut().zip(places).for_each(|(to, &place)| *to = i64::from(place));
+                }
+            }
+        }
+    }
+}
+
+impl Vectors<'_> {
+    /// The windows of a row from `column` on.
+    ///
+    /// # Safety
+    /// There must be such a window, and the plane be laid out.
+    #[inline(always)]
+    unsafe fn windows<S: Simd>(&self, simd: S, row: usize, under: &[usize], column: usize) {
+        let (p, w) = (self.pool, self.pool.input[1]);
+        let [stride, dilation] = [p.geometry.stride[1], p.geometry.dilation[1]];
+        // SAFETY: there is a vector beyond the last column.
+        let first = unsafe { p.first.as_ptr().add(column).cast::<S::u32s>().read_unaligned() };
+        let top = under.first().map_or(0, |y| y * w) as u32;
+        let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+        let mut place = simd.add_u32s(first, simd.splat_u32s(top));
+        let columns: S::u32s = {
+            let mut columns = [0u32; LANES];
+            (0..S::F32_LANES).for_each(|i| columns[i] = ((column + i) * stride) as u32);
+            // SAFETY: a vector has at most as many elements.
+            unsafe { columns.as_ptr().cast::<S::u32s>().read_unaligned() }
+        };
+        for &y in under {
+            for (k, from) in p.columns.iter().enumerate() {
+                let at = from + y * p.padded.pitch() + column;
+                // SAFETY: the windows and a vector beyond are inside the padded plane and its slack.
+                let x = unsafe { self.padded.add(at).cast::<S::f32s>().read_unaligned() };
+                // Where the column is padding the place is wrong, but negative infinity never wins.
+                let here = (y * w + k * dilation).wrapping_sub(p.geometry.padding[1][0]) as u32;
+                let here = simd.add_u32s(columns, simd.splat_u32s(here));
+                let at_most = simd.less_than_or_equal_f32s(x, best);
+                let number = simd.equal_f32s(best, best);
+                let wins = simd.and_m32s(simd.not_m32s(at_most), number);
+                best = simd.select_f32s(wins, x, best);
+                place = simd.select_u32s(wins, here, place);
+            }
+        }
+        // Beyond the end of a row lies the next, which is yet to come.
+        let to = row * p.output[1] + column;
+        // SAFETY: there is room for the plane's results and a vector.
+        unsafe {
+            self.best.add(to).cast::<S::f32s>().write_unaligned(best);
+            self.places.add(to).cast::<S::u32s>().write_unaligned(place);
         }
     }
 }

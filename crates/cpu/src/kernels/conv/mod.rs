@@ -14,6 +14,7 @@ use gradus_ir::schedule::{ValueId, View};
 
 use self::direct::Direct;
 use self::parts::Parts;
+pub(super) use self::planes::Planes;
 pub(super) use self::pooled::fits as pooled_fits;
 use self::weight_grad::WeightGrad;
 use self::windows::Windows;

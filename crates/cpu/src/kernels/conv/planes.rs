@@ -9,7 +9,7 @@
 
 /// How the planes of an image (of one group) are laid out.
 #[derive(Clone, Debug)]
-pub(super) struct Planes {
+pub(in crate::kernels) struct Planes {
     pub channels: usize,
     /// The plane as it is given: rows, columns.
     pub plane: [usize; 2],
@@ -18,6 +18,17 @@ pub(super) struct Planes {
     stride: [usize; 2],
     /// Rows and columns of a phase. The columns are the pitch.
     pub phase: [usize; 2],
+    /// What each phase takes from the plane.
+    parts: Vec<Part>,
+}
+
+/// Rows and columns of a plane, a stride apart, and where they go.
+#[derive(Clone, Debug)]
+struct Part {
+    from: usize,
+    to: usize,
+    rows: usize,
+    columns: usize,
 }
 
 impl Planes {
@@ -32,7 +43,10 @@ impl Planes {
         out: [usize; 2],
     ) -> Planes {
         let phase = [0, 1].map(|i| ((out[i].max(1) - 1) * stride[i] + span[i]).div_ceil(stride[i]));
-        Planes { channels, plane, before, stride, phase }
+        let mut planes = Planes { channels, plane, before, stride, phase, parts: Vec::new() };
+        let phases = (0..stride[0]).flat_map(|a| (0..stride[1]).map(move |b| [a, b]));
+        planes.parts = phases.map(|phase| part(&planes, phase)).collect();
+        planes
     }
 
     /// From one output row to the next.
@@ -56,28 +70,24 @@ impl Planes {
     ///
     /// # Safety
     /// `x` must be valid for the image's planes, and `to` for [`Planes::len`] elements.
+    #[inline(always)]
     pub unsafe fn lay_out(&self, x: *const f32, to: *mut f32) {
-        let ([h, w], [rows, columns]) = (self.plane, self.phase);
-        for channel in 0..self.channels {
-            for a in 0..self.stride[0] {
-                for b in 0..self.stride[1] {
-                    let (ys, xs) = (self.given(0, a), self.given(1, b));
-                    let to = to.wrapping_add(self.offset(channel, [a, b]));
-                    debug_assert!(ys.end <= rows && xs.end <= columns);
-                    for row in ys {
-                        let y = row * self.stride[0] + a - self.before[0];
-                        let from = x.wrapping_add((channel * h + y) * w);
-                        let first = xs.start * self.stride[1] + b - self.before[1];
-                        let from = from.wrapping_add(first);
-                        let to = to.wrapping_add(row * columns + xs.start);
-                        // SAFETY: row and columns are those of the phase that exist in the plane.
-                        unsafe {
-                            if self.stride[1] == 1 {
-                                to.copy_from_nonoverlapping(from, xs.len());
-                            } else {
-                                for i in 0..xs.len() {
-                                    *to.add(i) = *from.add(i * self.stride[1]);
-                                }
+        let [h, w] = self.plane;
+        let channel = self.len() / self.channels.max(1);
+        for c in 0..self.channels {
+            for part in &self.parts {
+                let from = x.wrapping_add(c * h * w + part.from);
+                let to = to.wrapping_add(c * channel + part.to);
+                for row in 0..part.rows {
+                    let from = from.wrapping_add(row * self.stride[0] * w);
+                    let to = to.wrapping_add(row * self.phase[1]);
+                    // SAFETY: the part is inside the plane and inside the phase.
+                    unsafe {
+                        match self.stride[1] {
+                            1 => to.copy_from_nonoverlapping(from, part.columns),
+                            2 => deal::<2>(from, to, part.columns),
+                            stride => {
+                                (0..part.columns).for_each(|i| *to.add(i) = *from.add(i * stride));
                             }
                         }
                     }
@@ -85,12 +95,44 @@ impl Planes {
             }
         }
     }
+}
 
-    /// The rows (axis 0) or columns (axis 1) of a phase that exist in the given plane.
-    fn given(&self, axis: usize, phase: usize) -> std::ops::Range<usize> {
-        let (stride, before) = (self.stride[axis], self.before[axis]);
-        let first = |at: usize| at.saturating_sub(phase).div_ceil(stride).min(self.phase[axis]);
+/// The rows and columns of a phase that exist in the given plane.
+fn part(planes: &Planes, phase: [usize; 2]) -> Part {
+    let given = [0, 1].map(|axis| {
+        let (stride, before) = (planes.stride[axis], planes.before[axis]);
+        let first =
+            |at: usize| at.saturating_sub(phase[axis]).div_ceil(stride).min(planes.phase[axis]);
         let start = first(before);
-        start..first(before + self.plane[axis]).max(start)
+        start..first(before + planes.plane[axis]).max(start)
+    });
+    let [ys, xs] = given;
+    let first =
+        |i: usize, start| (start * planes.stride[i] + phase[i]).saturating_sub(planes.before[i]);
+    let [y, x] = [first(0, ys.start), first(1, xs.start)];
+    let to = planes.offset(0, phase) + ys.start * planes.phase[1] + xs.start;
+    let (w, columns) = (planes.plane[1], xs.len());
+    let part = Part { from: y * w + x, to, rows: ys.len(), columns };
+    // Rows that follow each other on both sides are one.
+    let one = columns == planes.phase[1] && columns * planes.stride[1] == planes.stride[0] * w;
+    if one { Part { rows: 1, columns: part.rows * columns, ..part } } else { part }
+}
+
+/// Copies `n` elements that lie `STRIDE` apart, eight at a time, which the compiler turns into shuffles.
+///
+/// # Safety
+/// `to` must be valid for `n` elements, and `from` for as many that far apart.
+#[inline(always)]
+unsafe fn deal<const STRIDE: usize>(from: *const f32, to: *mut f32, n: usize) {
+    const CHUNK: usize = 8;
+    let mut i = 0;
+    // SAFETY: passed on to the caller; a chunk's last element is the last that is read.
+    unsafe {
+        while i + CHUNK < n {
+            let chunk = from.add(i * STRIDE).cast::<[[f32; STRIDE]; CHUNK]>().read_unaligned();
+            to.add(i).cast::<[f32; CHUNK]>().write_unaligned(chunk.map(|x| x[0]));
+            i += CHUNK;
+        }
+        (i..n).for_each(|i| *to.add(i) = *from.add(i * STRIDE));
     }
 }
