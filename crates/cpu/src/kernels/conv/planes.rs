@@ -99,20 +99,20 @@ impl Planes {
 
 /// The rows and columns of a phase that exist in the given plane.
 fn part(planes: &Planes, phase: [usize; 2]) -> Part {
-    let given = [0, 1].map(|axis| {
+    let [ys, xs] = [0, 1].map(|axis| {
         let (stride, before) = (planes.stride[axis], planes.before[axis]);
         let first =
             |at: usize| at.saturating_sub(phase[axis]).div_ceil(stride).min(planes.phase[axis]);
         let start = first(before);
         start..first(before + planes.plane[axis]).max(start)
     });
-    let [ys, xs] = given;
-    let first =
-        |i: usize, start| (start * planes.stride[i] + phase[i]).saturating_sub(planes.before[i]);
-    let [y, x] = [first(0, ys.start), first(1, xs.start)];
+    let given = |axis: usize, start: usize| {
+        (start * planes.stride[axis] + phase[axis]).saturating_sub(planes.before[axis])
+    };
     let to = planes.offset(0, phase) + ys.start * planes.phase[1] + xs.start;
     let (w, columns) = (planes.plane[1], xs.len());
-    let part = Part { from: y * w + x, to, rows: ys.len(), columns };
+    let from = given(0, ys.start) * w + given(1, xs.start);
+    let part = Part { from, to, rows: ys.len(), columns };
     // Rows that follow each other on both sides are one.
     let one = columns == planes.phase[1] && columns * planes.stride[1] == planes.stride[0] * w;
     if one { Part { rows: 1, columns: part.rows * columns, ..part } } else { part }

@@ -116,6 +116,9 @@ struct Windows {
     /// Where each run of neighbours starts, relative to the window, and how long all of them are.
     runs: Vec<usize>,
     run: usize,
+    /// For vectors of 4, 8 and 16 elements, where each tap of `[channel][row][column]` lies in a filter that is
+    /// laid out in whole vectors.
+    taps: [Vec<u32>; 3],
 }
 
 impl Windows {
@@ -138,7 +141,14 @@ impl Windows {
             let columns = move |i| (0..kw).map(move |j| at(i, j * dilation[1]));
             (rows.flat_map(columns).collect(), channels)
         };
-        Windows { channels, plane, starts: starts.collect(), runs, run }
+        let whole = dilation[1] == 1;
+        let tap = |tap: usize, lanes: usize| {
+            let (channel, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+            let (run_of, within) = if whole { (i, j * channels) } else { (i * kw + j, 0) };
+            (run_of * run.next_multiple_of(lanes) + within + channel) as u32
+        };
+        let taps = [4, 8, 16].map(|l| (0..channels * kh * kw).map(|t| tap(t, l)).collect());
+        Windows { channels, plane, starts: starts.collect(), runs, run, taps }
     }
 
     fn len(&self) -> usize {
@@ -151,16 +161,9 @@ impl Windows {
         self.runs.iter().flat_map(of).collect()
     }
 
-    /// Where each tap of `[channel][row][column]` lies in a filter that is laid out in whole vectors.
-    fn taps(&self, [kh, kw]: [usize; 2], lanes: usize) -> Vec<u32> {
-        let pitch = self.run.next_multiple_of(lanes);
-        let whole = self.runs.len() == kh;
-        let at = |tap: usize| {
-            let (channel, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-            let (run, within) = if whole { (i, j * self.channels) } else { (i * kw + j, 0) };
-            (run * pitch + within + channel) as u32
-        };
-        (0..self.channels * kh * kw).map(at).collect()
+    /// As the field of that name, for vectors of so many elements.
+    fn taps(&self, lanes: usize) -> &[u32] {
+        &self.taps[lanes.trailing_zeros() as usize - 2]
     }
 }
 
@@ -320,7 +323,7 @@ impl Work<'_> {
     unsafe fn pack(&self, lanes: usize) {
         let p = self.pooled;
         let weight = self.memory.view::<f32>(&p.other);
-        let (taps, pitch) = (p.windows.taps(p.size.kernel, lanes), self.pitch(lanes));
+        let (taps, pitch) = (p.windows.taps(lanes), self.pitch(lanes));
         for filter in 0..p.size.filters {
             for (tap, &at) in taps.iter().enumerate() {
                 let weight = weight.wrapping_add(filter * taps.len() + tap);
@@ -337,7 +340,7 @@ impl Work<'_> {
     #[inline(always)]
     unsafe fn unpack(&self, lanes: usize, to: *mut f32) {
         let p = self.pooled;
-        let (taps, pitch) = (p.windows.taps(p.size.kernel, lanes), self.pitch(lanes));
+        let (taps, pitch) = (p.windows.taps(lanes), self.pitch(lanes));
         for filter in 0..p.size.filters {
             for (tap, &at) in taps.iter().enumerate() {
                 let to = to.wrapping_add(filter * taps.len() + tap);
