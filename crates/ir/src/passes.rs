@@ -3,6 +3,7 @@
 //! A rewrite may use structure, shapes, dtypes and constants, never which values somebody looks at: the
 //! same computation must round the same way however it is observed.
 
+mod epilogues;
 mod winners;
 
 use std::collections::HashMap;
@@ -12,9 +13,10 @@ use crate::ops::{Expand, Op, Permute, Reshape};
 use crate::scalar::ScalarOp;
 use crate::{DType, Type};
 
-/// Forward and backward together: what the backward pass can do without is left out.
+/// Forward and backward together: what the backward pass can do without is left out, and ops that follow each
+/// other become one.
 pub fn join(graph: &Graph) -> Graph {
-    winners::winners(graph)
+    epilogues::epilogues(&drop_dead(&merge_equal(&winners::winners(graph))))
 }
 
 /// Simplify, merge equal nodes, drop unused ones.

@@ -133,6 +133,7 @@ fn prepare_op(
         Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvWeightGrad(_) => {
             conv::kernel(op, &x[0], &x[1], out, dtype, scratch)
         }
+        Op::ConvBias(op) => conv::biased_kernel(op, x, out),
         Op::ConvInputGradPooled(_) | Op::ConvWeightGradPooled(_) => {
             conv::pooled_kernel(op, x, out, scratch)
         }
@@ -172,6 +173,7 @@ pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
         | Op::ConvInputGrad(_)
         | Op::ConvWeightGrad(_) => !half(types[0]),
         Op::MaxPoolGrad(_) => !half(types[1]),
+        Op::ConvBias(_) => conv::biased_fits(types),
         Op::ConvInputGradPooled(_) | Op::ConvWeightGradPooled(_) => conv::pooled_fits(op, types),
         Op::Reduce(r) => r.kind != gradus_ir::ops::ReduceKind::Sum || !half(types[0]),
         _ => true,

@@ -12,6 +12,7 @@ mod cast;
 mod check;
 mod concat;
 mod conv;
+mod conv_bias;
 mod conv_pooled;
 mod cross_entropy;
 mod expand;
@@ -46,6 +47,7 @@ pub use cast::Cast;
 pub use check::{Check, CheckFailure, CheckKind};
 pub use concat::Concat;
 pub use conv::{Conv, ConvGeometry, ConvInputGrad, ConvSize, ConvWeightGrad};
+pub use conv_bias::ConvBias;
 pub use conv_pooled::{ConvInputGradPooled, ConvWeightGradPooled};
 pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use expand::Expand;
@@ -296,7 +298,7 @@ macro_rules! primitives {
 primitives! {
     Cast, Reduce, Reshape, Permute, Expand, Slice, Flip, Window, Concat, Pad, MatMul, Gather, ScatterAdd,
     OneHot, ArgMax, ArgSort, CumSum, Iota, Random, Check, Conv, ConvInputGrad, ConvWeightGrad, MaxPool,
-    MaxPoolIndices, MaxPoolGrad, ConvInputGradPooled, ConvWeightGradPooled, CrossEntropy, CrossEntropyGrad, Attention,
+    MaxPoolIndices, MaxPoolGrad, ConvInputGradPooled, ConvWeightGradPooled, ConvBias, CrossEntropy, CrossEntropyGrad, Attention,
 }
 
 impl fmt::Display for Op {

@@ -152,9 +152,11 @@ fn sliced(kernel: &Kernel) -> Option<Sliced<'_>> {
         }
         Kernel::Op { op, x, .. } => {
             let (operands, results) = match op {
-                Op::Conv(_) | Op::ConvInputGrad(_) | Op::MaxPool(_) | Op::MaxPoolIndices(_) => {
-                    (1, true)
-                }
+                Op::Conv(_)
+                | Op::ConvBias(_)
+                | Op::ConvInputGrad(_)
+                | Op::MaxPool(_)
+                | Op::MaxPoolIndices(_) => (1, true),
                 Op::ConvInputGradPooled(_) | Op::MaxPoolGrad(_) => (2, true),
                 Op::ConvWeightGrad(_) => (2, false),
                 Op::ConvWeightGradPooled(_) => (3, false),

@@ -36,6 +36,9 @@ pub(super) struct Direct {
     weight_step: usize,
     weight_group: usize,
     images_per_task: usize,
+    /// What is added to each output of all groups, and whether ReLU follows.
+    bias: Option<View>,
+    relu: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +90,15 @@ impl Direct {
             weight_step,
             weight_group: outputs * weight_step,
             images_per_task: 0,
+            bias: None,
+            relu: false,
         }
         .split()
+    }
+
+    /// With a bias, and with ReLU behind that.
+    pub fn biased(self, bias: &View, relu: bool) -> Direct {
+        Direct { bias: Some(bias.clone()), relu, ..self }
     }
 
     /// The gradient with respect to the input, unless the stride or the padding needs another kernel.
@@ -128,6 +138,8 @@ impl Direct {
             weight_step: kh * kw,
             weight_group: filters * channels * kh * kw,
             images_per_task: 0,
+            bias: None,
+            relu: false,
         };
         Some(direct.split())
     }
@@ -294,10 +306,29 @@ impl Work<'_> {
                     _ => self.tile::<S, 6>(simd, weights),
                 }
                 for (r, output) in tile.clone().enumerate() {
+                    let bias = d.bias.as_ref().map_or(0.0, |bias| {
+                        *self.memory.view::<f32>(bias).add(group * d.outputs + output)
+                    });
                     for row in 0..rows {
                         let from = self.at.rows.add(r * self.at.row + row * d.planes.pitch());
                         let to = out.add((output * rows + row) * columns);
-                        copy_row(simd, from, to, columns);
+                        match (&d.bias, d.relu) {
+                            (None, _) => store_row(simd, from, to, columns, |x| x),
+                            (_, false) => {
+                                let bias = simd.splat_f32s(bias);
+                                store_row(simd, from, to, columns, |x| simd.add_f32s(x, bias));
+                            }
+                            (_, true) => {
+                                let bias = simd.splat_f32s(bias);
+                                store_row(simd, from, to, columns, |x| {
+                                    let x = simd.add_f32s(x, bias);
+                                    let zero = simd.splat_f32s(0.0);
+                                    // As the op: NaN is not at most 0 and goes through.
+                                    let shut = simd.less_than_or_equal_f32s(x, zero);
+                                    simd.select_f32s(shut, zero, x)
+                                });
+                            }
+                        }
                     }
                 }
                 weights = weights.add(tile.len() * d.taps.len());
@@ -375,23 +406,28 @@ impl Work<'_> {
     }
 }
 
-/// Copies a row, which is short as a rule: whole vectors, the last of which may overlap the one before.
+/// Writes a row, which is short as a rule, through `f`: whole vectors, the last of which may overlap the one before.
 ///
 /// # Safety
 /// `from` must be valid for `n` elements and a vector beyond, and `to` for `n`.
 #[inline(always)]
-unsafe fn copy_row<S: Simd>(_: S, from: *const f32, to: *mut f32, n: usize) {
-    // SAFETY: vectors end at most with the row.
+unsafe fn store_row<S: Simd>(
+    simd: S,
+    from: *const f32,
+    to: *mut f32,
+    n: usize,
+    f: impl Fn(S::f32s) -> S::f32s,
+) {
+    // SAFETY: vectors end at most with the row, but for what is read of a short one.
     unsafe {
         if n < S::F32_LANES {
-            for i in 0..n {
-                *to.add(i) = *from.add(i);
-            }
+            let row = f(from.cast::<S::f32s>().read_unaligned());
+            simd.partial_store_f32s(std::slice::from_raw_parts_mut(to, n), row);
             return;
         }
         let mut i = 0;
         loop {
-            let row = from.add(i).cast::<S::f32s>().read_unaligned();
+            let row = f(from.add(i).cast::<S::f32s>().read_unaligned());
             to.add(i).cast::<S::f32s>().write_unaligned(row);
             if i + S::F32_LANES >= n {
                 return;

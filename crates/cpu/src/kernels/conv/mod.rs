@@ -8,9 +8,9 @@ mod pooled;
 mod weight_grad;
 mod windows;
 
-use gradus_ir::DType;
-use gradus_ir::ops::{ConvSize, Op};
+use gradus_ir::ops::{ConvBias, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
+use gradus_ir::{DType, Type};
 
 use self::direct::Direct;
 use self::parts::Parts;
@@ -48,6 +48,19 @@ pub(super) fn kernel(
     Box::new(Windows::new(op, a, b, out, dtype, scratch))
 }
 
+/// The kernel of a convolution with its bias.
+pub(super) fn biased_kernel(op: &ConvBias, x: &[View], out: ValueId) -> Box<dyn Kernel> {
+    let size = op.conv.0.size(&x[0].shape, &x[1].shape);
+    let size = size.unwrap_or_else(|e| unreachable!("inference has checked it: {e}"));
+    let direct = Direct::forward(&op.conv.0, &size, &x[0], &x[1], out);
+    boxed(direct.biased(&x[2], op.relu))
+}
+
+/// Whether there is one.
+pub(super) fn biased_fits(types: &[&Type]) -> bool {
+    types[0].dtype == DType::F32 && has_fma()
+}
+
 /// The kernel of a gradient by the winners of a max-pooling.
 pub(super) fn pooled_kernel(
     op: &Op,
@@ -61,7 +74,7 @@ pub(super) fn pooled_kernel(
 /// Whether the kernel that [`kernel`] makes can run slice by slice.
 pub(super) fn runs_by_slice(op: &Op, x: &[View], dtype: DType) -> bool {
     match op {
-        Op::Conv(_) | Op::ConvInputGrad(_) => true,
+        Op::Conv(_) | Op::ConvBias(_) | Op::ConvInputGrad(_) => true,
         Op::ConvWeightGrad(c) => {
             let size = size(op, &x[0], &x[1]);
             let whole = Parts::fits(size.batch, WeightGrad::weights_of(&c.geometry, &size));
