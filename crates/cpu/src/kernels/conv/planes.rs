@@ -84,7 +84,7 @@ impl Planes {
                     // SAFETY: the part is inside the plane and inside the phase.
                     unsafe {
                         match self.stride[1] {
-                            1 => to.copy_from_nonoverlapping(from, part.columns),
+                            1 => copy_run(from, to, part.columns),
                             2 => deal::<2>(from, to, part.columns),
                             stride => {
                                 (0..part.columns).for_each(|i| *to.add(i) = *from.add(i * stride));
@@ -134,5 +134,34 @@ unsafe fn deal<const STRIDE: usize>(from: *const f32, to: *mut f32, n: usize) {
             i += CHUNK;
         }
         (i..n).for_each(|i| *to.add(i) = *from.add(i * STRIDE));
+    }
+}
+
+/// Copies a run, which is short as a rule: a call of `memcpy` would cost more than the copy.
+///
+/// # Safety
+/// `from` must be valid for `n` elements, and so must `to`, and they must not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_run<T: Copy>(from: *const T, to: *mut T, n: usize) {
+    const CHUNK: usize = 8;
+    const LONG: usize = 256;
+    // SAFETY: passed on to the caller; chunks end at most with the run.
+    unsafe {
+        if n >= LONG {
+            return to.copy_from_nonoverlapping(from, n);
+        }
+        if n < CHUNK {
+            return (0..n).for_each(|i| *to.add(i) = *from.add(i));
+        }
+        // The last chunk ends with the run, and may overlap the one before.
+        let mut i = 0;
+        loop {
+            let chunk = from.add(i).cast::<[T; CHUNK]>().read_unaligned();
+            to.add(i).cast::<[T; CHUNK]>().write_unaligned(chunk);
+            if i + CHUNK >= n {
+                return;
+            }
+            i = (i + CHUNK).min(n - CHUNK);
+        }
     }
 }

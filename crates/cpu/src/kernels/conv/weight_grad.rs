@@ -13,7 +13,7 @@ use pulp::{Simd, WithSimd};
 
 use super::direct::each_tap;
 use super::parts::Parts;
-use super::planes::Planes;
+use super::planes::{Planes, copy_run};
 use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
 use crate::tier::with_simd;
@@ -36,6 +36,9 @@ pub(super) struct WeightGrad {
 
 /// The most elements of a vector.
 const LANES: usize = 16;
+/// The most filters and the most taps of a tile.
+const FILTERS: usize = 6;
+const TAPS: usize = 4;
 /// Bytes of all lanes' sums: they stay in the second-level cache.
 const SUMS: usize = 256 << 10;
 
@@ -191,7 +194,7 @@ impl Work<'_> {
                 for row in 0..rows {
                     let from = dy.add((filter * rows + row) * columns);
                     let to = self.at.gradient.add(filter * g.places() + row * g.planes.pitch());
-                    to.copy_from_nonoverlapping(from, columns);
+                    copy_run(from, to, columns);
                 }
             }
         }
@@ -204,18 +207,18 @@ impl Work<'_> {
     #[inline(always)]
     unsafe fn image<S: Simd>(&self, simd: S, group: usize) {
         let g = self.grad;
-        let many = S::REGISTER_COUNT >= 32;
+        // Taps as evenly as can be, and as many filters as registers are left for.
+        let at_once = g.taps.len().div_ceil(g.taps.len().div_ceil(TAPS));
+        let registers = if S::REGISTER_COUNT >= 32 { 24 } else { 12 };
+        let most = (registers / at_once).min(FILTERS);
         let mut filter = 0;
         while filter < g.filters {
-            let filters = (g.filters - filter).min(if many { 6 } else { 3 });
-            let sums = self
-                .at
-                .sums
-                .wrapping_add((group * g.filters + filter) * g.taps.len() * S::F32_LANES);
+            let filters = (g.filters - filter).min(most);
+            let first = (group * g.filters + filter) * g.taps.len();
+            let sums = self.at.sums.wrapping_add(first * S::F32_LANES);
             let gradient = self.at.gradient.wrapping_add(filter * g.places());
-            for first in (0..g.taps.len()).step_by(4) {
-                let taps = &g.taps[first..(first + 4).min(g.taps.len())];
-                let sums = sums.wrapping_add(first * S::F32_LANES);
+            for (i, taps) in g.taps.chunks(at_once).enumerate() {
+                let sums = sums.wrapping_add(i * at_once * S::F32_LANES);
                 macro_rules! tile {
                     ($($r:literal)*) => {
                         // SAFETY: filters and taps are those of the group.
@@ -230,11 +233,7 @@ impl Work<'_> {
                         }
                     };
                 }
-                if many {
-                    tile!(1 2 3 4 5 6);
-                } else {
-                    tile!(1 2 3);
-                }
+                tile!(1 2 3 4 5 6);
             }
             filter += filters;
         }
@@ -260,16 +259,25 @@ impl Work<'_> {
         let mut sums = [[simd.splat_f32s(0.0); K]; R];
         for q in (0..places).step_by(lanes) {
             // SAFETY: places are whole vectors, and the planes have slack for as many beyond every tap.
-            unsafe {
-                let mut dys = [simd.splat_f32s(0.0); R];
-                for (r, dy) in dys.iter_mut().enumerate() {
-                    *dy = gradient.add(r * places + q).cast::<S::f32s>().read_unaligned();
+            let dy = |r: usize| unsafe {
+                gradient.add(r * places + q).cast::<S::f32s>().read_unaligned()
+            };
+            // SAFETY: as above.
+            let x = |k: usize| unsafe {
+                self.at.planes.add(q + offsets[k]).cast::<S::f32s>().read_unaligned()
+            };
+            // The fewer stay in registers.
+            if R <= K {
+                let dys: [S::f32s; R] = std::array::from_fn(dy);
+                for (k, x) in std::array::from_fn::<_, K, _>(x).into_iter().enumerate() {
+                    let products = sums.iter_mut().zip(&dys);
+                    products.for_each(|(sums, &dy)| sums[k] = simd.mul_add_e_f32s(dy, x, sums[k]));
                 }
-                for (k, &offset) in offsets.iter().enumerate() {
-                    let x = self.at.planes.add(q + offset).cast::<S::f32s>().read_unaligned();
-                    for (sums, &dy) in sums.iter_mut().zip(&dys) {
-                        sums[k] = simd.mul_add_e_f32s(dy, x, sums[k]);
-                    }
+            } else {
+                let xs: [S::f32s; K] = std::array::from_fn(x);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let dy = dy(r);
+                    (0..K).for_each(|k| sums[k] = simd.mul_add_e_f32s(dy, xs[k], sums[k]));
                 }
             }
         }

@@ -19,6 +19,7 @@ use gradus_ir::DType;
 use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
+use super::planes::copy_run;
 use crate::gemm::{Matrix, Real, multiply};
 use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
@@ -448,7 +449,7 @@ impl Windows {
                     let to = std::slice::from_raw_parts_mut(windows.add(tap * n + place), run);
                     match from {
                         None => to.fill(T::zeroed()),
-                        Some(from) if stride == 1 => copy_run(x.add(from), to),
+                        Some(from) if stride == 1 => copy_run(x.add(from), to.as_mut_ptr(), run),
                         Some(from) => {
                             let x = x.add(from);
                             to.iter_mut().enumerate().for_each(|(k, to)| *to = *x.add(k * stride));
@@ -572,35 +573,6 @@ impl Windows {
                 }
             }
         }
-    }
-}
-
-/// Copies a run, which is short as a rule: a call of `memcpy` would cost more than the copy.
-///
-/// # Safety
-/// `from` must be valid for as many elements as `to` has.
-#[inline(always)]
-unsafe fn copy_run<T: Real>(from: *const T, to: &mut [T]) {
-    const CHUNK: usize = 8;
-    let n = to.len();
-    let at = |i: usize| from.wrapping_add(i).cast::<[T; CHUNK]>();
-    if n < CHUNK {
-        // SAFETY: passed on to the caller.
-        to.iter_mut().enumerate().for_each(|(i, to)| *to = unsafe { *from.add(i) });
-        return;
-    }
-    // The last chunk ends with the run, and may overlap the one before.
-    let mut i = 0;
-    loop {
-        // SAFETY: the chunk ends at most with the run.
-        unsafe {
-            let chunk = at(i).read_unaligned();
-            to.as_mut_ptr().add(i).cast::<[T; CHUNK]>().write_unaligned(chunk);
-        }
-        if i + CHUNK >= n {
-            return;
-        }
-        i = (i + CHUNK).min(n - CHUNK);
     }
 }
 
