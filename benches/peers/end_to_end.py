@@ -5,7 +5,7 @@ loading and normalisation included, in Gradus and in PyTorch with its DataLoader
     python benches/peers/end_to_end.py --data DIR [--rounds 3] [--epochs 3] [--threads 2]
 
 DIR holds MNIST's four files, gzipped or not. The programs take turns; times are medians, ratios are taken
-within each round. Memory is the peak of the process, for PyTorch that of its main process.
+within each round. Memory is the peak of the program's largest process.
 """
 
 import argparse
@@ -51,41 +51,47 @@ def run(command, threads):
     return time.perf_counter() - start, usage.ru_maxrss / 1000, output
 
 
+class Jobs:
+    """What is timed. Each gives seconds, megabytes and the accuracy on the test images in percent."""
+
+    def __init__(self, root, options):
+        self.root, self.threads = root, options.threads
+        self.common = ["--epochs", options.epochs, "--threads", options.threads]
+
+    def gradus(self):
+        folder = self.root / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [built(ROOT, "gradus"), "train", HERE / "mnist_cnn.toml", "--data-dir", self.root]
+        seconds, megabytes, _ = run([*command, *self.common, "--quiet", "--out", folder], self.threads)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        return seconds, megabytes, 100 * metrics["test"]["accuracy"]
+
+    def torch(self, workers):
+        command = [sys.executable, HERE / "torch_job.py", "--data", self.root, "--workers", workers]
+        seconds, megabytes, accuracy = run([*command, *self.common], self.threads)
+        return seconds, megabytes, float(accuracy)
+
+
 def main():
     parser = argparse.ArgumentParser(description="A whole job in Gradus and in PyTorch.")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="MNIST's four files")
     for name, default in {"rounds": 3, "epochs": 3, "threads": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    root = pathlib.Path(tempfile.mkdtemp())
-    unpack(options.data, root)
-    epochs, threads = ["--epochs", options.epochs], ["--threads", options.threads]
-    folder = root / "run"
-
-    def gradus():
-        shutil.rmtree(folder, ignore_errors=True)
-        command = [built(ROOT, "gradus"), "train", HERE / "mnist_cnn.toml", "--data-dir", root]
-        seconds, megabytes, _ = run([*command, *epochs, *threads, "--quiet", "--out", folder], options.threads)
-        metrics = json.loads((folder / "metrics.json").read_text())
-        return seconds, megabytes, 100 * metrics["test"]["accuracy"]
-
-    def torch(workers):
-        command = [sys.executable, HERE / "torch_job.py", "--data", root, "--workers", workers]
-        seconds, megabytes, accuracy = run([*command, *epochs, *threads], options.threads)
-        return seconds, megabytes, float(accuracy)
-
-    jobs = {
-        "Gradus": gradus,
-        "PyTorch, no loader workers": lambda: torch(0),
-        "PyTorch, 2 loader workers": lambda: torch(2),
-    }
-    results = {name: [] for name in jobs}
-    for _ in range(options.rounds):
-        for name, job in jobs.items():
-            time.sleep(SETTLE)
-            results[name].append(job())
-            print(f"{name}: {results[name][-1][0]:.1f} s", file=sys.stderr)
-    shutil.rmtree(root)
+    with tempfile.TemporaryDirectory() as root:
+        unpack(options.data, pathlib.Path(root))
+        jobs = Jobs(pathlib.Path(root), options)
+        programs = {
+            "Gradus": jobs.gradus,
+            "PyTorch, no loader workers": lambda: jobs.torch(0),
+            "PyTorch, 2 loader workers": lambda: jobs.torch(2),
+        }
+        results = {name: [] for name in programs}
+        for _ in range(options.rounds):
+            for name, program in programs.items():
+                time.sleep(SETTLE)
+                results[name].append(program())
+                print(f"{name}: {results[name][-1][0]:.1f} s", file=sys.stderr)
 
     print(f"{machine.describe()}\n\n{options.threads} threads, {options.epochs} epochs, {options.rounds} rounds.\n")
     print("| job | s | times Gradus's | MB | test accuracy |\n|---|---|---|---|---|")
