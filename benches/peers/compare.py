@@ -7,8 +7,8 @@
 
 All programs stay alive and take turns, a block of steps at a time, so that whatever else the machine does
 falls on all alike. Every block starts from the same weights and sees the same batches, and the losses must
-agree. Ratios are taken within each round; their median is the result, and the range says how far to trust
-it. Columns:
+agree, or the table says so and the program fails. Ratios are taken within each round; their median is the
+result, and the range says how far to trust it. Columns:
 
 * `floor`: the time that the float operations of a step's products and convolutions would take at the peak of
   the machine, multiply-adds in registers on as many threads, the best that was seen in the run; `share`: the
@@ -21,6 +21,7 @@ import argparse
 import fnmatch
 import json
 import pathlib
+import random
 import statistics
 import sys
 
@@ -43,28 +44,29 @@ class Result:
         servers = [
             Server(key, command(name), options.data, options.threads) for key, command in commands.items()
         ]
-        self.times, self.barriers = {key: [] for key in commands}, []
+        self.times, self.barriers, self.disagreements = {key: [] for key in commands}, [], []
         # The first round compiles, and says how many steps fit into a block.
         slowest = max(milliseconds for milliseconds, _ in self.round(servers, 2, 3).values())
         steps = max(4, min(options.steps, int(options.seconds * 1e3 / slowest)))
+        order = random.Random(0)
         for _ in range(options.rounds):
+            order.shuffle(servers)  # None always follows another.
             answers = self.round(servers, min(16, steps), steps)
             for key, (milliseconds, _) in answers.items():
                 self.times[key].append(milliseconds)
-            servers.append(servers.pop(0))  # None always follows another.
         self.memory = {server.name: server.megabytes() for server in servers}
         self.net = {server.name: server.megabytes() - server.imported for server in servers}
         for server in servers:
             server.close()
 
     def round(self, servers, warm_up, steps):
-        """The answers of all; ends the program if their losses disagree."""
+        """The answers of all; notes whose losses disagree."""
         self.barriers.append(self.meter.barrier())
         answers = {server.name: tuple(server.ask(f"{warm_up} {steps}")) for server in servers}
         own = answers["Gradus"][1]
         for peer, (_, loss) in answers.items():
             if not abs(own - loss) <= LOSSES * max(abs(own), abs(loss), 1e-3):
-                sys.exit(f"{self.name}: mean loss {own} in Gradus, {loss} in {peer}")
+                self.disagreements.append(f"{self.name}: mean loss {own} in Gradus, {loss} in {peer}")
         return answers
 
     def ratios(self, peer):
@@ -219,9 +221,13 @@ def main():
     text = f"{machine.describe()}\n\n{options.threads} threads, {options.rounds} rounds; "
     text += f"peak {meter.gflops:.0f} GFLOP/s.\n\n{table(results)}"
     meter.close()
+    disagreements = [line for result in results for line in result.disagreements]
+    if disagreements:
+        text += "\nNot to be used, because losses disagree:\n\n* " + "\n* ".join(disagreements) + "\n"
     print(text)
     if options.out:
         options.out.write_text(text)
+    sys.exit(1 if disagreements else 0)
 
 
 if __name__ == "__main__":
