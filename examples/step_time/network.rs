@@ -63,7 +63,8 @@ fn one() -> usize {
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum OptimizerOptions {
-    SGD {
+    #[serde(rename = "SGD")]
+    Sgd {
         lr: f64,
         #[serde(default)]
         momentum: f64,
@@ -119,8 +120,8 @@ impl Network {
 
     pub fn optimizer(&self, parameters: Vec<Parameter>) -> Box<dyn Optimizer> {
         match self.optimizer {
-            OptimizerOptions::SGD { lr, momentum: 0.0 } => Box::new(SGD::new(parameters, lr)),
-            OptimizerOptions::SGD { lr, momentum } => {
+            OptimizerOptions::Sgd { lr, momentum: 0.0 } => Box::new(SGD::new(parameters, lr)),
+            OptimizerOptions::Sgd { lr, momentum } => {
                 Box::new(SGD::new(parameters, lr).momentum(momentum))
             }
             OptimizerOptions::Adam { lr } => Box::new(Adam::new(parameters, lr)),
