@@ -1,11 +1,10 @@
-"""JAX's side of `examples/step_time.rs --serve`: the same workloads, the whole step under `jit`.
+"""JAX's side of `examples/step_time --serve`, the whole step under `jit`; the protocol is in `servers.py`.
 
-    python benches/peers/jax_steps.py WORKLOAD --data DIR [--threads N]
-
-Prints `ready`, then answers each line `STEPS` with `MILLISECONDS LOSS`.
+    python benches/peers/jax_steps.py WORKLOAD --data DIR --threads N
 """
 
 import argparse
+import json
 import os
 import pathlib
 import statistics
@@ -15,7 +14,7 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("workload")
 parser.add_argument("--data", type=pathlib.Path, required=True)
-parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--threads", type=int, required=True)
 options = parser.parse_args()
 # XLA's pool has as many threads as the process may use processors.
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
@@ -24,9 +23,6 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax import lax  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
-
-BATCHES = 8
-
 
 def linear(p, name, x):
     y = x @ p[f"{name}.weight"].T
@@ -40,25 +36,28 @@ def conv(p, name, x, stride=1, padding=0):
     return y + p[f"{name}.bias"][:, None, None] if f"{name}.bias" in p else y
 
 
-def max_pool(x):
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+def max_pool(x, kernel_size, stride=None, padding=0):
+    window, strides = (1, 1, kernel_size, kernel_size), (1, 1, *[stride or kernel_size] * 2)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, [(0, 0)] * 2 + [(padding, padding)] * 2)
 
 
-def mnist_cnn(p, x, state):
-    x = jax.nn.relu(conv(p, "0", x))
-    return linear(p, "3", x.reshape(len(x), -1)), state
+def sequence(layers):
+    def forward(p, x, state):
+        for i, layer in enumerate(layers):
+            match layer:
+                case {"type": "Conv2d"}:
+                    x = conv(p, f"{i}", x, layer.get("stride", 1), layer.get("padding", 0))
+                case {"type": "Linear"}:
+                    x = linear(p, f"{i}", x)
+                case {"type": "MaxPool2d"}:
+                    x = max_pool(x, **{key: value for key, value in layer.items() if key != "type"})
+                case {"type": "ReLU"}:
+                    x = jax.nn.relu(x)
+                case {"type": "Flatten"}:
+                    x = x.reshape(len(x), -1)
+        return x, state
 
-
-def mlp(p, x, state):
-    x = jax.nn.relu(linear(p, "1", x.reshape(len(x), -1)))
-    return linear(p, "5", jax.nn.relu(linear(p, "3", x))), state
-
-
-def cifar_cnn(p, x, state):
-    x = max_pool(jax.nn.relu(conv(p, "conv1", x)))
-    x = max_pool(jax.nn.relu(conv(p, "conv2", x))).reshape(len(x), -1)
-    x = jax.nn.relu(linear(p, "fc2", jax.nn.relu(linear(p, "fc1", x))))
-    return linear(p, "fc3", x), state
+    return forward
 
 
 def batch_norm(p, name, x, state):
@@ -118,7 +117,7 @@ def sgd(lr, momentum=0.0):
     return update, 0 if momentum == 0.0 else 1
 
 
-def adam(lr, weight_decay=0.0, b1=0.9, b2=0.999, eps=1e-8):
+def adamw(lr, weight_decay=0.01, b1=0.9, b2=0.999, eps=1e-8):
     def update(p, g, m, step):
         a, b = b1 * m[0] + (1 - b1) * g, b2 * m[1] + (1 - b2) * g * g
         c1, c2 = 1 - b1**step, 1 - b2**step
@@ -128,25 +127,28 @@ def adam(lr, weight_decay=0.0, b1=0.9, b2=0.999, eps=1e-8):
     return update, 2
 
 
-WORKLOADS = {
-    "mnist_cnn": (mnist_cnn, sgd(0.01)),
-    "mnist_mlp": (mlp, sgd(1e-3, 0.9)),
-    "mnist_mlp_adam": (mlp, adam(1e-3)),
-    "cifar_cnn": (cifar_cnn, adam(1e-3)),
-    "gpt": (gpt, adam(1e-3, weight_decay=0.01)),
-    "resnet18": (resnet18, sgd(0.01, 0.9)),
-}
+def adam(lr):
+    return adamw(lr, weight_decay=0.0)
+
+
+MODELS = {"gpt": gpt, "resnet18": resnet18}
+# The update of a parameter, and how many moments it keeps.
+OPTIMIZERS = {"SGD": sgd, "Adam": adam, "AdamW": adamw}
 
 
 def main():
-    name = options.workload
-    forward, (update, moments) = WORKLOADS[name]
-    batches = load_file(options.data / f"{name}.batches.safetensors")
-    inputs, targets = jnp.array(batches["inputs"]), jnp.array(batches["targets"])
-    weights = load_file(options.data / f"{name}.weights.safetensors")
+    print("imported", flush=True)
+    sys.stdin.readline()
+    file = lambda ending: options.data / f"{options.workload}.{ending}"
+    network = json.loads(file("json").read_text())
+    forward = sequence(network["layers"]) if "layers" in network else MODELS[network["model"]]
+    settings = network["optimizer"]
+    update, moments = OPTIMIZERS[settings.pop("type")](**settings)
+    batches = load_file(file("batches.safetensors"))
+    xs, ys = (list(map(jnp.array, batches[part])) for part in ("inputs", "targets"))
+    weights = load_file(file("weights.safetensors"))
     weights.pop("lm_head.weight", None)  # tied
     is_state = lambda key: "running" in key or "num_batches" in key
-    warm_up = 2 if name == "resnet18" else 16
 
     def loss_of(p, x, y, state):
         logits, state = forward(p, x, state)
@@ -159,16 +161,17 @@ def main():
         new = {key: update(p[key], g[key], m[key], step) for key in p}
         return {k: v[0] for k, v in new.items()}, {k: v[1] for k, v in new.items()}, state, loss
 
-    xs, ys = [inputs[i] for i in range(BATCHES)], [targets[i] for i in range(BATCHES)]
     print("ready", flush=True)
     for line in sys.stdin:
+        warm_up, steps = map(int, line.split())
         p = {key: jnp.array(value) for key, value in weights.items() if not is_state(key)}
         state = {key: jnp.array(value) for key, value in weights.items() if is_state(key)}
         m = {key: (jnp.zeros_like(value),) * moments for key, value in p.items()}
         times, losses = [], []
-        for number in range(warm_up + int(line)):
+        for number in range(warm_up + steps):
+            x, y = xs[number % len(xs)], ys[number % len(xs)]
             start = time.perf_counter()
-            p, m, state, loss = train(p, m, state, xs[number % BATCHES], ys[number % BATCHES], number + 1.0)
+            p, m, state, loss = train(p, m, state, x, y, number + 1.0)
             jax.block_until_ready((p, loss))
             if number >= warm_up:
                 times.append((time.perf_counter() - start) * 1e3)
