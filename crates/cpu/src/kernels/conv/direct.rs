@@ -4,8 +4,12 @@
 //! some filters by some vectors stays in registers while all taps are added up, as in a matrix product whose
 //! right side is read where it lies, at an offset per tap. There is no copy of the windows.
 //!
+//! Where rows are short, vectors run [`across`] the outputs instead.
+//!
 //! The gradient with respect to the input, for a stride of one, is the same sum: of the output's gradient,
 //! padded to the kernel's reach, with the kernel turned round and filters and channels exchanged.
+
+mod across;
 
 use std::ops::Range;
 
@@ -209,11 +213,12 @@ impl Direct {
         let slack = VECTORS * LANES;
         let planes = self.planes.len() + slack;
         let row = self.places() + slack;
-        let weights = self.outputs * self.taps.len();
-        with_strips((planes + TILE * row + weights) * size_of::<f32>(), |scratch| {
+        let [weights, rows] = self.across_scratch();
+        let rows = rows.max(TILE * row);
+        with_strips((planes + rows + weights) * size_of::<f32>(), |scratch| {
             let planes_at = scratch.cast::<f32>();
             let rows_at = planes_at.wrapping_add(planes);
-            let weights_at = rows_at.wrapping_add(TILE * row);
+            let weights_at = rows_at.wrapping_add(rows);
             // SAFETY: there is room for all three; all bits 0 are the number 0.
             unsafe { planes_at.write_bytes(0, planes) };
             let at = Scratch { planes: planes_at, rows: rows_at, row, weights: weights_at };
@@ -249,7 +254,10 @@ impl WithSimd for Work<'_> {
         for group in 0..self.direct.groups {
             // SAFETY: `Kernel::run` passes on that operands and result are valid; the images are this task's.
             unsafe {
-                self.pack(group);
+                match self.direct.goes_across(S::F32_LANES) {
+                    true => self.pack_across(group, S::F32_LANES),
+                    false => self.pack(group),
+                }
                 for image in self.images.clone() {
                     self.image(simd, image, group);
                 }
@@ -293,6 +301,10 @@ impl Work<'_> {
         unsafe { d.planes.lay_out(given, self.at.planes) };
         let [rows, columns] = d.plane;
         let out = self.memory.at::<f32>(d.out).wrapping_add(unit * d.outputs * rows * columns);
+        if d.goes_across(S::F32_LANES) {
+            // SAFETY: the planes are laid out and the weights packed.
+            return unsafe { self.image_across(simd, group, out) };
+        }
         let mut weights = self.at.weights.cast_const();
         for tile in d.tiles() {
             // SAFETY: rows of the output are inside it, and were computed by `tile`.
@@ -312,28 +324,26 @@ impl Work<'_> {
                     for row in 0..rows {
                         let from = self.at.rows.add(r * self.at.row + row * d.planes.pitch());
                         let to = out.add((output * rows + row) * columns);
-                        match (&d.bias, d.relu) {
-                            (None, _) => store_row(simd, from, to, columns, |x| x),
-                            (_, false) => {
-                                let bias = simd.splat_f32s(bias);
-                                store_row(simd, from, to, columns, |x| simd.add_f32s(x, bias));
-                            }
-                            (_, true) => {
-                                let bias = simd.splat_f32s(bias);
-                                store_row(simd, from, to, columns, |x| {
-                                    let x = simd.add_f32s(x, bias);
-                                    let zero = simd.splat_f32s(0.0);
-                                    // As the op: NaN is not at most 0 and goes through.
-                                    let shut = simd.less_than_or_equal_f32s(x, zero);
-                                    simd.select_f32s(shut, zero, x)
-                                });
-                            }
-                        }
+                        let bias = simd.splat_f32s(bias);
+                        store_row(simd, from, to, columns, |x| self.finished(simd, x, bias));
                     }
                 }
                 weights = weights.add(tile.len() * d.taps.len());
             }
         }
+    }
+
+    /// A sum with its bias, through ReLU if that follows.
+    #[inline(always)]
+    fn finished<S: Simd>(&self, simd: S, sum: S::f32s, bias: S::f32s) -> S::f32s {
+        let d = self.direct;
+        let sum = if d.bias.is_some() { simd.add_f32s(sum, bias) } else { sum };
+        if !d.relu {
+            return sum;
+        }
+        // As the op: NaN is not at most 0 and goes through.
+        let zero = simd.splat_f32s(0.0);
+        simd.select_f32s(simd.less_than_or_equal_f32s(sum, zero), zero, sum)
     }
 
     /// `R` outputs over the whole plane.
