@@ -22,6 +22,7 @@ use gradus_ir::DType;
 use self::split::{Layout, Split};
 pub(crate) use self::tile::{Matrix, Real, multiply};
 use self::tile::{Number, Side, Tile};
+pub(crate) use self::transpose::transpose;
 use crate::pool::Pool;
 
 /// C\[i\] = A\[i\]·B\[i\] for a batch of matrices; C is row-major and contiguous, `[batch, m, n]`.
