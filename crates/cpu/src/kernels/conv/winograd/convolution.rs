@@ -1,7 +1,5 @@
 //! The convolution and its gradient with respect to the input.
 
-use std::ops::Range;
-
 use gradus_ir::DType;
 use gradus_ir::ops::Op;
 use gradus_ir::schedule::{ValueId, View};
