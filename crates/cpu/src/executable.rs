@@ -26,8 +26,10 @@ pub struct Executable {
     counters: usize,
 }
 
-/// Kernels that run side by side.
+/// Kernels that run side by side, or what some of them do before.
 struct Wave {
+    /// Whether every check must have passed before it.
+    gate: bool,
     tasks: Vec<Task>,
     /// Whether it is too small to share out.
     inline: bool,
@@ -51,15 +53,17 @@ impl Executable {
         let mut scratch = Scratch::default();
         let mut kernels: Vec<Option<Box<dyn Kernel>>> = plan.kernels.iter().map(|_| None).collect();
         let mut waves = Vec::with_capacity(plan.waves.len());
-        for wave in &plan.waves {
+        for (number, wave) in plan.waves.iter().enumerate() {
             scratch.next_wave();
-            let mut tasks = Vec::new();
+            let (mut before, mut tasks) = (Vec::new(), Vec::new());
             let mut cost = 0;
             for &k in wave {
                 let kernel = prepare(&plan.kernels[k], &plan, &mut scratch);
                 if !plan.regions.iter().any(|r| r.kernels.contains(&k)) {
-                    let kernel_tasks = 0..kernel.tasks() as u32;
-                    tasks.extend(kernel_tasks.map(|task| Task::Kernel { kernel: k as u32, task }));
+                    let [first, all] = [kernel.before(), kernel.tasks()].map(|n| n as u32);
+                    let task = |task| Task::Kernel { kernel: k as u32, task };
+                    before.extend((0..first).map(task));
+                    tasks.extend((first..all).map(task));
                 }
                 cost += kernel.cost();
                 kernels[k] = Some(kernel);
@@ -70,7 +74,12 @@ impl Executable {
                     tasks.extend(slices.map(|slice| Task::Region { region: r as u32, slice }));
                 }
             }
-            waves.push(Wave { tasks, inline: cost < SMALL });
+            let (inline, mut gate) = (cost < SMALL, number == plan.gate);
+            if !before.is_empty() {
+                waves.push(Wave { gate, tasks: before, inline });
+                gate = false;
+            }
+            waves.push(Wave { gate, tasks, inline });
         }
         let start = plan.arena.next_multiple_of(ALIGN);
         Executable {
@@ -156,8 +165,8 @@ impl Executable {
             slots,
             failure: &failure,
         };
-        for (w, wave) in self.waves.iter().enumerate() {
-            if w == self.plan.gate && lock(&failure).is_some() {
+        for wave in &self.waves {
+            if wave.gate && lock(&failure).is_some() {
                 break;
             }
             self.run_wave(wave, &memory);

@@ -26,13 +26,19 @@ pub(crate) trait Kernel: Send + Sync {
     /// How many tasks there are. It follows from shapes alone.
     fn tasks(&self) -> usize;
 
+    /// How many of them, the first, must be done before the others begin.
+    fn before(&self) -> usize {
+        0
+    }
+
     /// What all tasks together cost, in bytes moved or their equivalent.
     fn cost(&self) -> usize;
 
     /// Runs one task.
     ///
     /// # Safety
-    /// The task must exist and run once per run of the plan. `memory` must be that of the plan: every value
+    /// The task must exist and run once per run of the plan, after those of [`Kernel::before`] if it is none of
+    /// them. `memory` must be that of the plan: every value
     /// as large as its type says and aligned to it, written by no kernel of the wave but the one that writes
     /// it in the plan, and read by none unless the reader is that same loop; with the scratch memory and
     /// counters that the kernel reserved.
@@ -173,7 +179,7 @@ pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
         | Op::ConvInputGrad(_)
         | Op::ConvWeightGrad(_) => !half(types[0]),
         Op::MaxPoolGrad(_) => !half(types[1]),
-        Op::ConvBias(_) => conv::biased_fits(types),
+        Op::ConvBias(op) => conv::biased_fits(op, types),
         Op::ConvInputGradPooled(_) | Op::ConvWeightGradPooled(_) => conv::pooled_fits(op, types),
         Op::Reduce(r) => r.kind != gradus_ir::ops::ReduceKind::Sum || !half(types[0]),
         _ => true,

@@ -13,7 +13,7 @@ use crate::harness::{Numbers, executable, run};
 use crate::random_graphs::{Made, graphs, make};
 
 /// Threads and tier are the process's: one test at a time.
-static SETTINGS: Mutex<()> = Mutex::new(());
+pub static SETTINGS: Mutex<()> = Mutex::new(());
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {

@@ -1,12 +1,19 @@
 //! Convolution and its two gradients. [`windows`] computes any of them; the others, which say when they apply, are
-//! faster where they do.
+//! faster where they do: [`winograd`] for kernels of 3 × 3 over many channels, [`implicit`] for other kernels over many
+//! channels, [`depthwise`] for filters over one channel each; [`direct`] and [`weight_grad`] for few channels, and
+//! [`pooled`] behind max-pooling.
 
+mod blocks;
+mod depthwise;
 mod direct;
+mod implicit;
+mod panel;
 mod parts;
 mod planes;
 mod pooled;
 mod weight_grad;
 mod windows;
+mod winograd;
 
 use gradus_ir::ops::{ConvBias, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
@@ -31,6 +38,9 @@ pub(super) fn kernel(
     dtype: DType,
     scratch: &mut Scratch,
 ) -> Box<dyn Kernel> {
+    if let Some(kernel) = of_many_channels(op, a, b, out, dtype, scratch) {
+        return kernel;
+    }
     let size = size(op, a, b);
     if dtype == DType::F32 && has_fma() {
         let direct: Option<Box<dyn Kernel>> = match op {
@@ -45,7 +55,32 @@ pub(super) fn kernel(
             return kernel;
         }
     }
-    Box::new(Windows::new(op, a, b, out, dtype, scratch))
+    boxed(Windows::new(op, a, b, out, dtype, scratch))
+}
+
+/// The kernel for many channels, or for one channel each, where there is one.
+fn of_many_channels(
+    op: &Op,
+    a: &View,
+    b: &View,
+    out: ValueId,
+    dtype: DType,
+    scratch: &mut Scratch,
+) -> Option<Box<dyn Kernel>> {
+    if !has_fma() {
+        return None;
+    }
+    None.or_else(|| depthwise::Depthwise::new(op, a, b, out, dtype).map(boxed))
+        .or_else(|| winograd::Winograd::new(op, a, b, out, dtype, scratch).map(boxed))
+        .or_else(|| winograd::WeightGrad::new(op, a, b, out, dtype, scratch).map(boxed))
+        .or_else(|| implicit::Implicit::new(op, a, b, out, dtype, scratch).map(boxed))
+        .or_else(|| implicit::WeightGrad::new(op, a, b, out, dtype, scratch).map(boxed))
+}
+
+/// Whether [`of_many_channels`] would find one.
+fn has_many_channels(op: &Op, a: &View, b: &View, dtype: DType) -> bool {
+    let nowhere = ValueId(0);
+    of_many_channels(op, a, b, nowhere, dtype, &mut Scratch::default()).is_some()
 }
 
 /// The kernel of a convolution with its bias.
@@ -57,8 +92,10 @@ pub(super) fn biased_kernel(op: &ConvBias, x: &[View], out: ValueId) -> Box<dyn 
 }
 
 /// Whether there is one.
-pub(super) fn biased_fits(types: &[&Type]) -> bool {
-    types[0].dtype == DType::F32 && has_fma()
+pub(super) fn biased_fits(op: &ConvBias, types: &[&Type]) -> bool {
+    let [x, w] = [0, 1].map(|i| View::whole(ValueId(0), types[i]));
+    let conv = Op::from(op.conv.clone());
+    types[0].dtype == DType::F32 && has_fma() && !has_many_channels(&conv, &x, &w, DType::F32)
 }
 
 /// The kernel of a gradient by the winners of a max-pooling.
@@ -74,13 +111,13 @@ pub(super) fn pooled_kernel(
 /// Whether the kernel that [`kernel`] makes can run slice by slice.
 pub(super) fn runs_by_slice(op: &Op, x: &[View], dtype: DType) -> bool {
     match op {
-        Op::Conv(_) | Op::ConvBias(_) | Op::ConvInputGrad(_) => true,
-        Op::ConvWeightGrad(c) => {
+        Op::ConvBias(_) | Op::ConvInputGradPooled(_) => true,
+        Op::Conv(_) | Op::ConvInputGrad(_) => !has_many_channels(op, &x[0], &x[1], dtype),
+        Op::ConvWeightGrad(c) if !has_many_channels(op, &x[0], &x[1], dtype) => {
             let size = size(op, &x[0], &x[1]);
             let whole = Parts::fits(size.batch, WeightGrad::weights_of(&c.geometry, &size));
             dtype == DType::F32 && has_fma() && WeightGrad::applies(&c.geometry, &size) && whole
         }
-        Op::ConvInputGradPooled(_) => true,
         Op::ConvWeightGradPooled(c) => {
             let size = c.size(&x[0].shape, &x[2].shape);
             size.is_ok_and(|size| {
