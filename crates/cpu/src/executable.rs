@@ -11,6 +11,7 @@ use crate::buffer::{ALIGN, Buffer};
 use crate::kernels::{Kernel, prepare};
 use crate::memory::{Address, Memory, Scratch, Workspace, lock};
 use crate::pool::pool;
+use crate::times::Times;
 
 /// A plan ready to run, any number of times and from any thread.
 ///
@@ -93,6 +94,28 @@ impl Executable {
         inputs: &mut [Arc<Buffer>],
         slots: &[Scalar],
     ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        self.run_with(inputs, slots, None)
+    }
+
+    /// As [`run`](Executable::run), and adds what each kernel took to `times`, which must be those of this plan.
+    ///
+    /// # Errors
+    /// As [`run`](Executable::run).
+    pub fn run_timed(
+        &self,
+        inputs: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+        times: &mut Times,
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        self.run_with(inputs, slots, Some(times))
+    }
+
+    fn run_with(
+        &self,
+        inputs: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+        mut times: Option<&mut Times>,
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
         let mut workspace = Workspace::take();
         let arena = workspace.arena.ensure(self.arena);
         let mut fresh: Vec<(usize, Arc<Buffer>)> = Vec::new();
@@ -143,7 +166,7 @@ impl Executable {
             if w == self.plan.gate && lock(&failure).is_some() {
                 break;
             }
-            self.run_wave(wave, &memory);
+            self.run_wave(wave, &memory, times.as_deref_mut().map(|times| (w, times)));
         }
         workspace.give_back();
         if let Some(failure) = lock(&failure).take() {
@@ -162,17 +185,28 @@ impl Executable {
         Ok(self.plan.outputs.iter().map(|v| output(v.index())).collect())
     }
 
-    fn run_wave(&self, wave: &Wave, memory: &Memory<'_>) {
+    fn run_wave(&self, wave: &Wave, memory: &Memory<'_>, times: Option<(usize, &mut Times)>) {
         let run = |i: usize| {
             let (kernel, task) = wave.tasks[i];
             // SAFETY: every task of the wave runs once; values are as large as the plan says, and the plan
             // lets no kernel of a wave write what another reads or writes.
             unsafe { self.kernels[kernel as usize].run(task as usize, memory) };
         };
-        if wave.inline {
-            (0..wave.tasks.len()).for_each(run);
+        match times {
+            None => wave.launch(run),
+            Some((w, times)) => times.wave(w, |times| {
+                wave.launch(|i| times.kernel(wave.tasks[i].0 as usize, || run(i)));
+            }),
+        }
+    }
+}
+
+impl Wave {
+    fn launch(&self, task: impl Fn(usize) + Sync) {
+        if self.inline {
+            (0..self.tasks.len()).for_each(task);
         } else {
-            pool().run(wave.tasks.len(), &run);
+            pool().run(self.tasks.len(), &task);
         }
     }
 }
