@@ -115,7 +115,7 @@ impl ProfileReport {
 
     /// A time as a share of the step.
     pub(super) fn share(&self, time: Duration) -> f64 {
-        time.as_secs_f64() / self.step.as_secs_f64().max(f64::MIN_POSITIVE)
+        if self.step.is_zero() { 0.0 } else { time.div_duration_f64(self.step) }
     }
 }
 
@@ -211,10 +211,8 @@ impl fmt::Display for ProfileReport {
             100.0 * rate / self.peak_flops,
             self.peak_flops / 1e9
         )?;
-        for phase in Phase::ALL {
-            write!(f, "; {} {phase}", percent(self.phase(phase)))?;
-        }
-        writeln!(f, "\n")?;
+        let phases = Phase::ALL.map(|phase| format!("{} {phase}", percent(self.phase(phase))));
+        writeln!(f, "; {}\n", phases.join(", "))?;
         self.table(f)?;
         write!(f, "\n{}", self.verdict())
     }
