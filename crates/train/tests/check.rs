@@ -67,6 +67,10 @@ fn findings(layers: &str, more: &str, data: &Data) -> Vec<String> {
 
 const NET: &str = r#"{ type = "Linear", out_features = 16 }, "ReLU", "Linear""#;
 
+/// The same, to be followed by another layer.
+const OPEN: &str =
+    r#"{ type = "Linear", out_features = 16 }, "ReLU", { type = "Linear", out_features = 3 }"#;
+
 #[test]
 fn a_good_run_has_no_findings() {
     let report = report(NET, "", &three_classes(labelled));
@@ -185,7 +189,7 @@ fn a_loss_that_does_not_suit_the_last_layer_is_named() {
     let of = |last: &str, loss: &str| {
         let more =
             if loss.is_empty() { String::new() } else { format!("[loss]\ntype = \"{loss}\"") };
-        findings(&format!("{NET}, \"{last}\""), &more, &data)
+        findings(&format!("{OPEN}, \"{last}\""), &more, &data)
     };
     assert_eq!(
         of("Softmax", ""),
@@ -229,7 +233,7 @@ fn numbers_that_the_last_layer_cannot_reach_are_named() {
     );
     let signed = price(|index| Ok((row(index), number(index as f32 / 50.0 - 2.0))));
     assert_eq!(
-        findings(&format!("{NET}, \"Tanh\""), "", &signed),
+        findings(r#"{ type = "Linear", out_features = 1 }, "Tanh""#, "", &signed),
         [
             "warning: my.toml, line 5: Tanh puts out -1 to 1, but `price` is -2 to 1.9800000190734863; leave out \
           Tanh, or scale `price`"

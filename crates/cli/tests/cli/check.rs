@@ -4,7 +4,8 @@ use std::fs;
 
 use crate::command::{fails, folder, gradus, succeeds, write_png};
 
-const MODEL: &str = "[model]\nlayers = [\"Flatten\", \"Linear\", \"Softmax\"]\n";
+const MODEL: &str =
+    "[model]\nlayers = [\"Flatten\", { type = \"Linear\", out_features = 10 }, \"Softmax\"]\n";
 
 #[test]
 fn a_good_configuration_is_shown() {

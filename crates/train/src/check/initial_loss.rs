@@ -23,7 +23,8 @@ fn judge(loss: f64, chance: Option<f64>, line: String) -> Option<Finding> {
             "check the scale of the inputs and of the targets",
         ));
     }
-    let chance = chance?;
+    // Negative is no cross-entropy at all, which another check says.
+    let chance = chance.filter(|_| loss >= 0.0)?;
     let what = format!("the loss of the first batch is {loss:.2}; chance would be {chance:.2}");
     let remedy = match loss {
         _ if loss > chance + MORE => {
