@@ -3,6 +3,8 @@
 //! Exit codes: 0 if all went well, 1 if a run failed, 2 if what was asked for makes no sense.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod check;
 mod eval;
 mod manual;
 mod options;
@@ -30,6 +32,8 @@ enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Summary(summary::Summary),
+    Check(check::Check),
+    Bench(bench::Bench),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::Predict(predict) => predict.run(),
         Command::Summary(summary) => summary.run(),
+        Command::Check(check) => check.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };

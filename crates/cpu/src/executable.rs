@@ -11,6 +11,7 @@ use crate::buffer::{ALIGN, Buffer};
 use crate::kernels::{Kernel, Slice, prepare};
 use crate::memory::{Address, Memory, Scratch, Workspace, lock};
 use crate::pool::pool;
+use crate::times::Times;
 
 /// A plan ready to run, any number of times and from any thread.
 ///
@@ -28,6 +29,8 @@ pub struct Executable {
 
 /// Kernels that run side by side, or what some of them do before.
 struct Wave {
+    /// Which of the plan's.
+    number: usize,
     /// Whether every check must have passed before it.
     gate: bool,
     tasks: Vec<Task>,
@@ -76,10 +79,10 @@ impl Executable {
             }
             let (inline, mut gate) = (cost < SMALL, number == plan.gate);
             if !before.is_empty() {
-                waves.push(Wave { gate, tasks: before, inline });
+                waves.push(Wave { number, gate, tasks: before, inline });
                 gate = false;
             }
-            waves.push(Wave { gate, tasks, inline });
+            waves.push(Wave { number, gate, tasks, inline });
         }
         let start = plan.arena.next_multiple_of(ALIGN);
         Executable {
@@ -118,6 +121,28 @@ impl Executable {
         &self,
         inputs: &mut [Arc<Buffer>],
         slots: &[Scalar],
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        self.run_with(inputs, slots, None)
+    }
+
+    /// As [`run`](Executable::run), and adds what each kernel took to `times`, which must be those of this plan.
+    ///
+    /// # Errors
+    /// As [`run`](Executable::run).
+    pub fn run_timed(
+        &self,
+        inputs: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+        times: &mut Times,
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        self.run_with(inputs, slots, Some(times))
+    }
+
+    fn run_with(
+        &self,
+        inputs: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+        mut times: Option<&mut Times>,
     ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
         let mut workspace = Workspace::take();
         let arena = workspace.arena.ensure(self.arena);
@@ -169,7 +194,7 @@ impl Executable {
             if wave.gate && lock(&failure).is_some() {
                 break;
             }
-            self.run_wave(wave, &memory);
+            self.run_wave(wave, &memory, times.as_deref_mut().map(|times| (wave.number, times)));
         }
         workspace.give_back();
         if let Some(failure) = lock(&failure).take() {
@@ -188,28 +213,48 @@ impl Executable {
         Ok(self.plan.outputs.iter().map(|v| output(v.index())).collect())
     }
 
-    fn run_wave(&self, wave: &Wave, memory: &Memory<'_>) {
+    fn run_wave(&self, wave: &Wave, memory: &Memory<'_>, times: Option<(usize, &mut Times)>) {
+        match times {
+            None => wave.launch(|i| self.run_task(wave.tasks[i], memory, |_, run| run())),
+            Some((w, times)) => times.wave(w, |times| {
+                wave.launch(|i| {
+                    let timed = |kernel: usize, run: &dyn Fn()| times.kernel(kernel, run);
+                    self.run_task(wave.tasks[i], memory, timed);
+                });
+            }),
+        }
+    }
+
+    /// Runs a task; `each` is given every kernel of it and what runs it.
+    #[inline(always)]
+    fn run_task(&self, task: Task, memory: &Memory<'_>, each: impl Fn(usize, &dyn Fn())) {
         // SAFETY, for both: every task of the wave runs once; values are as large as the plan says, and the plan
         // lets no kernel of a wave write what another reads or writes, but the kernels of a region, which follow
         // each other on every slice.
-        let run = |i: usize| match wave.tasks[i] {
-            // SAFETY: see above.
-            Task::Kernel { kernel, task } => unsafe {
-                self.kernels[kernel as usize].run(task as usize, memory);
-            },
+        match task {
+            Task::Kernel { kernel, task } => {
+                // SAFETY: see above.
+                let run = || unsafe { self.kernels[kernel as usize].run(task as usize, memory) };
+                each(kernel as usize, &run);
+            }
             Task::Region { region, slice } => {
                 let region = &self.plan.regions[region as usize];
                 let slice = Slice { slice: slice as usize, of: Slice::count(region.batch) };
                 for &kernel in &region.kernels {
                     // SAFETY: see above.
-                    unsafe { self.kernels[kernel].run_slice(slice, memory) };
+                    each(kernel, &|| unsafe { self.kernels[kernel].run_slice(slice, memory) });
                 }
             }
-        };
-        if wave.inline {
-            (0..wave.tasks.len()).for_each(run);
+        }
+    }
+}
+
+impl Wave {
+    fn launch(&self, task: impl Fn(usize) + Sync) {
+        if self.inline {
+            (0..self.tasks.len()).for_each(task);
         } else {
-            pool().run(wave.tasks.len(), &run);
+            pool().run(self.tasks.len(), &task);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-use gradus_tensor::{Error, ErrorKind, Result, mark_step};
+use gradus_tensor::{Error, ErrorKind, Result, mark_step, waiting_for_data};
 
 use crate::order::Order;
 use crate::{Collate, Dataset};
@@ -216,7 +216,7 @@ impl<D: Dataset> Iterator for Batches<D> {
         mark_step();
         match self.failure.take() {
             Some(error) => Some(Err(error)),
-            None => self.shared.next(),
+            None => waiting_for_data(&self.shared.name, self.workers.len(), || self.shared.next()),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::device::{Device, Storage};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::node::{Node, State};
 use crate::plans::{PlanCache, PlanCost, Program};
+use crate::profile::{self, Named};
 use crate::record::{self, Recorder};
 use crate::variable::{Contents, VariableCell};
 
@@ -207,7 +208,8 @@ fn run(
     }
     let mut inputs: Vec<Storage> =
         collected.leaves.iter_mut().filter_map(|l| l.storage.take()).collect();
-    let outcome = found.program.run(&mut inputs, &collected.slots);
+    let names = || collected.leaves.iter().map(|leaf| name_of(&leaf.node, writes)).collect();
+    let outcome = profile::run(&found, &mut inputs, &collected.slots, names);
     LAST.set(Some(found.program));
     match outcome {
         Ok(outputs) => {
@@ -226,6 +228,13 @@ fn run(
             Err(error)
         }
     }
+}
+
+/// Which of the variables that are written holds a leaf as its old value.
+fn name_of(leaf: &Arc<Node>, writes: &[Write<'_>]) -> Option<Named> {
+    let owner = writes.iter().find(|w| Arc::ptr_eq(w.contents.committed.node(), leaf))?.cell;
+    Some(Named { name: owner.name(), trained: owner.grad().is_some() })
+        .filter(|named| !named.name.is_empty())
 }
 
 /// Evaluated nodes become leaves. Those that require grad keep their history until backward has passed.

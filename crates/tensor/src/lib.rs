@@ -18,6 +18,7 @@ mod error;
 mod node;
 mod ops;
 mod plans;
+mod profile;
 mod random;
 mod record;
 mod tensor;
@@ -34,6 +35,9 @@ pub use ops::{
     Pair, PoolOptions, Rounding,
 };
 pub use plans::PlanCost;
+pub use profile::{
+    KernelProfile, Phase, Profile, ProfileReport, Verdict, profile, waiting_for_data,
+};
 pub use random::{RngState, manual_seed, rng_state, set_rng_state};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;

@@ -5,11 +5,11 @@ use std::hash::BuildHasher;
 use std::panic::Location;
 use std::sync::Arc;
 
-use gradus_cpu::Executable;
 use gradus_cpu::buffer::Buffer;
+use gradus_cpu::{Executable, Times};
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::CheckFailure;
-use gradus_ir::schedule::{self, Donation};
+use gradus_ir::schedule::{self, Donation, Plan};
 use gradus_ir::{Array, Scalar, interpret};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
@@ -44,6 +44,8 @@ pub struct PlanCost {
     pub bytes: usize,
     /// Bytes of memory for what lives only while the plan runs.
     pub arena: usize,
+    /// Bytes of memory for the results, without those that overwrite an input.
+    pub outputs: usize,
 }
 
 #[derive(Default)]
@@ -144,11 +146,13 @@ impl Program {
         }
     }
 
-    /// Runs it. Buffers that it overwrites must have no other owner; after a failed check they are unchanged.
+    /// Runs it, and adds what its kernels took to `times`. Buffers that it overwrites must have no other owner;
+    /// after a failed check they are unchanged.
     pub(crate) fn run(
         &self,
         inputs: &mut Vec<Storage>,
         slots: &[Scalar],
+        times: Option<&mut Times>,
     ) -> Result<Vec<Storage>, CheckFailure> {
         match self {
             Program::Cpu(executable) => {
@@ -159,7 +163,10 @@ impl Program {
                         Storage::Reference(_) => unreachable!("plans have one device"),
                     })
                     .collect();
-                let outputs = executable.run(&mut buffers, slots);
+                let outputs = match times {
+                    None => executable.run(&mut buffers, slots),
+                    Some(times) => executable.run_timed(&mut buffers, slots, times),
+                };
                 inputs.extend(buffers.into_iter().map(Storage::Cpu));
                 Ok(outputs?.into_iter().map(Storage::Cpu).collect())
             }
@@ -177,12 +184,25 @@ impl Program {
         }
     }
 
+    /// The plan, on a device that has plans.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        match self {
+            Program::Cpu(executable) => Some(executable.plan()),
+            Program::Reference(_) => None,
+        }
+    }
+
     /// What a run costs.
     pub(crate) fn cost(&self) -> PlanCost {
         match self {
             Program::Cpu(executable) => {
                 let plan = executable.plan();
-                PlanCost { flops: plan.flops(), bytes: plan.bytes(), arena: plan.arena }
+                PlanCost {
+                    flops: plan.flops(),
+                    bytes: plan.bytes(),
+                    arena: executable.workspace_bytes(),
+                    outputs: plan.output_bytes(),
+                }
             }
             Program::Reference(_) => PlanCost::default(),
         }

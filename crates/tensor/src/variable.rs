@@ -109,7 +109,7 @@ impl Variable {
     /// The name it has in its module, such as `fc1.weight`; empty until the module has been asked for its
     /// parameters by name.
     pub fn name(&self) -> String {
-        self.0.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.name()
     }
 
     /// Gives it a name.
@@ -257,6 +257,10 @@ impl Parameter {
 impl VariableCell {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn discard(&self) {

@@ -9,7 +9,7 @@ use crate::data::{Data, Task};
 use crate::metrics::{Accuracy, Classification, ConfusionMatrix, Errors, Language, Mean};
 
 /// Samples per batch. It is no option, so that repeating an evaluation repeats its bits.
-const BATCH_SIZE: usize = 256;
+pub(crate) const BATCH_SIZE: usize = 256;
 
 /// Evaluates a model, in evaluation mode, by a loss and by what suits the task.
 ///

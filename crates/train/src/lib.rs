@@ -10,20 +10,26 @@
 //! needed to repeat the evaluation of its model.
 #![forbid(unsafe_code)]
 
+mod bench;
+pub mod check;
 pub mod config;
 mod data;
 mod evaluate;
 pub mod metrics;
 mod progress;
+mod resident;
 mod run_folder;
 mod summary;
 mod train;
 
+pub use bench::{BenchReport, bench};
+pub use check::{CheckReport, check};
 pub use config::Config;
 pub use data::{Data, DataSpec, Input, Samples, Task};
 pub use evaluate::{evaluate, predict};
 pub use metrics::{EpochMetrics, Evaluation, RunMetrics};
 pub use progress::Progress;
+pub use resident::{available_memory, peak_resident_memory, resident_memory};
 pub use run_folder::RunFolder;
 pub use summary::{LayerSummary, Summary};
 pub use train::train;

@@ -30,6 +30,13 @@ impl Progress {
         }
     }
 
+    /// Prints a warning to the standard error, unless quiet.
+    pub fn warning(&self, warning: impl fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{warning}");
+        }
+    }
+
     /// Says what is being read, as long as what it returns lives and if there is a terminal.
     pub fn reading(&self, what: &str) -> Reading {
         let spinner = match self.quiet {

@@ -8,7 +8,7 @@ use gradus_nn::{Layer, Module};
 use gradus_tensor::{Error, ErrorKind, Result, manual_seed};
 
 use crate::metrics::{Mean, Score};
-use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, evaluate};
+use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, check, evaluate};
 
 /// Trains a network and evaluates it: the job of `gradus train`.
 ///
@@ -32,6 +32,7 @@ pub fn train(
     let data = config.open(Split::Train)?;
     let test_data = config.open(Split::Test)?;
     drop(reading);
+    check(&config, &data, &test_data)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
 
     // All random numbers of this thread follow from the seed; here, those of the initial weights.

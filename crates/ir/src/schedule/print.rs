@@ -1,8 +1,10 @@
-//! What a plan costs, and the table that `explain()` prints.
+//! What a plan costs, what its kernels are called, and the table that `explain()` prints.
 
 use std::fmt;
 
-use super::{Kernel, Loop, Place, Plan, StepKind, ValueId};
+use super::{Kernel, Loop, Place, Plan, StepKind, ValueId, View};
+use crate::Shape;
+use crate::ops::Op;
 
 impl Plan {
     /// Floating-point operations of one run: two per multiply–add of a product, one per element and op of a
@@ -22,7 +24,8 @@ impl Plan {
         own.map(|v| v.ty.bytes()).sum()
     }
 
-    fn kernel_flops(&self, kernel: &Kernel) -> usize {
+    /// Floating-point operations of one run of a kernel of this plan.
+    pub fn kernel_flops(&self, kernel: &Kernel) -> usize {
         match kernel {
             Kernel::MatMul { size, .. } => 2 * size.batch * size.m * size.n * size.k,
             Kernel::Loop(l) => {
@@ -37,7 +40,8 @@ impl Plan {
         }
     }
 
-    fn kernel_bytes(&self, kernel: &Kernel) -> usize {
+    /// Bytes that one run of a kernel of this plan reads and writes.
+    pub fn kernel_bytes(&self, kernel: &Kernel) -> usize {
         let mut bytes: usize =
             kernel.writes().iter().map(|v| self.values[v.index()].ty.bytes()).sum();
         kernel.for_each_read(|view| {
@@ -47,15 +51,23 @@ impl Plan {
         bytes
     }
 
-    fn describe(&self, kernel: &Kernel) -> String {
+    /// What a kernel of this plan computes, in a few words: `matmul [64, 784]·[784, 512]`.
+    pub fn describe(&self, kernel: &Kernel) -> String {
         match kernel {
+            Kernel::Loop(l) if self.overwrites(kernel) => {
+                format!("update in place: {}", op_names(l))
+            }
             Kernel::Loop(l) => describe_loop(l),
             Kernel::MatMul { size, .. } => {
                 let batch =
                     if size.batch == 1 { String::new() } else { format!("{} × ", size.batch) };
                 format!("matmul {batch}[{}, {}]·[{}, {}]", size.m, size.k, size.k, size.n)
             }
-            Kernel::Op { op, x, .. } => {
+            Kernel::Op { op, x, outs } => {
+                let y = &self.values[outs[0].index()].ty.shape;
+                if let Some(conv) = describe_conv(op, x, y) {
+                    return conv;
+                }
                 let shapes = x.iter().take(2).map(|view| view.shape.to_string());
                 format!("{op} {}", shapes.collect::<Vec<_>>().join(" "))
             }
@@ -63,7 +75,8 @@ impl Plan {
         }
     }
 
-    fn overwrites(&self, kernel: &Kernel) -> bool {
+    /// Whether a kernel of this plan overwrites a donated input: the update of a parameter, for one.
+    pub fn overwrites(&self, kernel: &Kernel) -> bool {
         let donated = |v: ValueId| matches!(self.values[v.index()].place, Place::Donated(_));
         kernel.writes().into_iter().any(donated)
     }
@@ -86,7 +99,7 @@ impl Plan {
         }
         lines.extend(updates.into_iter().map(|(ops, kernels)| {
             let what = match kernels.len() {
-                1 => format!("update in place: {ops}"),
+                1 => self.describe(kernels[0]),
                 n => format!("{n} updates in place: {ops}"),
             };
             self.line(what, &kernels)
@@ -114,6 +127,22 @@ fn describe_loop(l: &Loop) -> String {
         ops if l.reduces.is_empty() => format!("loop {} {ops}", l.shape),
         ops => format!("loop {} {ops} over {:?}", l.shape, l.axes.as_slice()),
     }
+}
+
+/// `conv 3→6 5×5 [64, 3, 32, 32]`: channels, kernel, and the images that it moves over.
+fn describe_conv(op: &Op, x: &[View], y: &Shape) -> Option<String> {
+    let (images, weight) = match op {
+        Op::Conv(_) | Op::ConvBias(_) => (&x[0].shape, &x[1].shape),
+        Op::ConvInputGrad(_) => (y, &x[1].shape),
+        Op::ConvInputGradPooled(_) => (y, &x[2].shape),
+        Op::ConvWeightGrad(_) | Op::ConvWeightGradPooled(_) => (&x[0].shape, y),
+        _ => return None,
+    };
+    let name = match op {
+        Op::ConvBias(c) if c.relu => "conv_bias·relu",
+        op => op.name(),
+    };
+    Some(format!("{name} {}→{} {}×{} {images}", images[1], weight[0], weight[2], weight[3]))
 }
 
 /// What a loop computes, in order; of a long list the beginning and the end.

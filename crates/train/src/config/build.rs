@@ -38,12 +38,17 @@ impl Config {
     /// # Errors
     /// As [`open`](Config::open).
     pub fn spec(&self) -> Result<DataSpec> {
+        self.check()?;
+        Ok(self.without_reading_all().open(Split::Train)?.spec().clone())
+    }
+
+    /// The same, but samples are read when they are asked for, where the dataset can do so.
+    pub fn without_reading_all(&self) -> Config {
         let mut config = self.clone();
-        config.check()?;
         let place = config.data.place().clone();
         // Only some datasets have this key.
         let _ = config.data.set(DATASETS, "in_memory", Value::Bool(false), &place);
-        Ok(config.open(Split::Train)?.spec().clone())
+        config
     }
 
     /// The model for such data, in evaluation mode. From now on, the layers' keys hold the sizes

@@ -202,6 +202,19 @@ impl Config {
         self.optimizer.set(OPTIMIZERS, key, value, &Place::new(from))
     }
 
+    /// What a reader calls the part of the model at a path, such as `0` or `0.fc1`: the position of the
+    /// layer, and its name.
+    pub(crate) fn layer_name(&self, path: &str) -> String {
+        let (at, inner) = path.split_once('.').map_or((path, ""), |(at, inner)| (at, inner));
+        match at.parse().ok().and_then(|at: usize| self.layers.get(at)) {
+            Some(layer) if inner.is_empty() => format!("{at} {}", layer.name()),
+            // A whole network in one layer: its own names say enough.
+            Some(_) if self.layers.len() == 1 => inner.to_owned(),
+            Some(layer) => format!("{at} {}.{inner}", layer.name()),
+            None => path.to_owned(),
+        }
+    }
+
     /// The path that the data are read from; none if they are built in.
     pub fn data_path(&self) -> Option<&str> {
         match self.data.keys.value("path") {

@@ -275,6 +275,11 @@ impl Choice {
         self.name
     }
 
+    /// Where it is written, in words: `mnist.toml, line 7`.
+    pub(crate) fn line(&self) -> String {
+        self.place().to_string()
+    }
+
     /// Where it is written.
     pub(super) fn place(&self) -> &Place {
         &self.keys.place

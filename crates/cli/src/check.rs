@@ -1,0 +1,48 @@
+//! `gradus check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gradus::Result;
+use gradus::data::Split;
+use gradus::train::Config;
+use gradus::train::config::Value;
+
+use crate::print;
+
+/// Look for mistakes before training: in the data, the model, and how they go together
+///
+/// Shows the model layer by layer and what training will take, reads some of the samples, and tries
+/// a first step. Each finding says what is odd, where, and what to do. `gradus train` looks too:
+/// errors stop it, warnings do not.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  gradus check
+  gradus check configs/mnist_cnn.toml --data-dir ~/mnist")]
+pub struct Check {
+    /// The configuration: data, model, optimizer and so on [default: that of `gradus train`]
+    config: Option<PathBuf>,
+
+    /// The folder (or file) that holds the dataset
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Check {
+    pub fn run(self) -> Result<()> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if let Some(path) = &self.data_dir {
+            let path = Value::Text(path.to_string_lossy().into_owned());
+            config.set_data_key("path", path, "--data-dir")?;
+        }
+        config.check()?;
+        let mut light = config.without_reading_all();
+        let (train, test) = (light.open(Split::Train)?, light.open(Split::Test)?);
+        let report = gradus::train::check(&config, &train, &test)?;
+        print(&report)?;
+        report.verdict()
+    }
+}

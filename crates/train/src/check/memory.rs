@@ -1,0 +1,156 @@
+//! What training will take in memory, from the plans that it will run.
+
+use std::fmt;
+
+use gradus_data::Dataset;
+use gradus_nn::{Layer, Module, Sequential};
+use gradus_tensor::{PlanCost, Result, Tensor, no_grad};
+
+use super::{Finding, Subject};
+use crate::config::AnyLoss;
+use crate::evaluate::BATCH_SIZE;
+use crate::resident::available_memory;
+
+/// What training holds beside the data, at its peak, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Parameters and buffers.
+    pub weights: usize,
+    /// Their gradients, and other results of a step.
+    pub gradients: usize,
+    /// What the optimizer remembers.
+    pub optimizer: usize,
+    /// Activations, and scratch memory of kernels: what lives only within a step, or an evaluation.
+    pub workspace: usize,
+    /// Batches of inputs and targets.
+    pub batches: usize,
+    /// Plans, stacks and code.
+    pub fixed: usize,
+}
+
+/// Plans, the stacks of threads, and the code that training touches.
+const FIXED: usize = 2 << 20;
+
+impl MemoryUse {
+    /// Records a step of a whole batch, and an evaluation, and looks at their plans without running them.
+    pub(super) fn predict(
+        subject: &Subject<'_>,
+        model: &Sequential,
+        criterion: &AnyLoss,
+        optimizer: usize,
+    ) -> Result<MemoryUse> {
+        let task = &subject.train.data.spec().task;
+        let bytes = |tensors: &[Tensor]| -> usize {
+            tensors.iter().map(|t| t.numel() * t.dtype().size()).sum()
+        };
+        let state = model.state_dict();
+        let weights = state.iter().map(|(_, t)| t.numel() * t.dtype().size()).sum();
+
+        model.parameters().iter().for_each(|p| p.zero_grad());
+        model.train(true);
+        let size = subject.config.batch_size.min(subject.train.data.samples().len());
+        let (inputs, targets) = subject.train.batch(size)?;
+        let train_batch = bytes(&[inputs.clone(), targets.clone()]);
+        let (outputs, targets) = task.align(model.forward(&inputs), targets);
+        let loss = criterion(&outputs, &targets);
+        drop(outputs);
+        loss.backward();
+        let step = loss.cost()?;
+        model.parameters().iter().for_each(|p| p.zero_grad());
+        drop(loss);
+
+        let mut evaluation = PlanCost::default();
+        let mut test_batch = 0;
+        if !subject.test.samples.is_empty() {
+            model.eval();
+            let size = BATCH_SIZE.min(subject.test.data.samples().len());
+            let (inputs, targets) = subject.test.batch(size)?;
+            test_batch = bytes(&[inputs.clone(), targets.clone()]);
+            let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
+            let loss = no_grad(|| criterion(&outputs, &targets));
+            drop(outputs);
+            evaluation = loss.cost()?;
+        }
+        Ok(MemoryUse {
+            weights,
+            gradients: step.outputs,
+            optimizer,
+            workspace: step.arena.max(evaluation.arena),
+            // A batch is put together in one place and copied into another.
+            batches: 2 * train_batch.max(test_batch),
+            fixed: FIXED,
+        })
+    }
+
+    /// All of it.
+    pub fn total(&self) -> usize {
+        let MemoryUse { weights, gradients, optimizer, workspace, batches, fixed } = self;
+        weights + gradients + optimizer + workspace + batches + fixed
+    }
+}
+
+/// `memory for training: 24.1 MB (weights 1.2, gradients 1.2, …)`.
+impl fmt::Display for MemoryUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
+        write!(
+            f,
+            "memory for training, beside the data: {} MB (weights {}, gradients {}, optimizer {}, \
+             activations {}, batches {}, the rest {})",
+            megabytes(self.total()),
+            megabytes(self.weights),
+            megabytes(self.gradients),
+            megabytes(self.optimizer),
+            megabytes(self.workspace),
+            megabytes(self.batches),
+            megabytes(self.fixed),
+        )
+    }
+}
+
+pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
+    let (Some(memory), Some(available)) = (subject.memory, available_memory()) else {
+        return Vec::new();
+    };
+    exceeds(&memory, available, subject.config.batch_size).into_iter().collect()
+}
+
+/// What is found where less memory is available than training takes.
+fn exceeds(memory: &MemoryUse, available: usize, batch_size: usize) -> Option<Finding> {
+    let gigabytes = |bytes: usize| format!("{:.1} GB", bytes as f64 / 1e9);
+    let total = memory.total();
+    let batch = memory.workspace + memory.batches;
+    let room = available.saturating_sub(total - batch);
+    let smaller = (batch_size as f64 * room as f64 / batch.max(1) as f64) as usize;
+    let remedy = match smaller {
+        0 => "use a smaller model, or a machine with more memory".to_owned(),
+        n => format!("set `batch_size` to {n} or less"),
+    };
+    (total > available).then(|| {
+        let what = format!(
+            "training takes about {}, but the machine has {} left",
+            gigabytes(total),
+            gigabytes(available)
+        );
+        Finding::warning("[train]", what, remedy)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_asks_for_smaller_batches() {
+        let gb = 1_000_000_000;
+        let memory = MemoryUse { weights: gb, workspace: 8 * gb, ..MemoryUse::default() };
+        assert_eq!(exceeds(&memory, 16 * gb, 64), None);
+        let found = |available| exceeds(&memory, available, 64).unwrap().to_string();
+        assert_eq!(
+            found(5 * gb),
+            "warning: [train]: training takes about 9.0 GB, but the machine has 5.0 GB left; set \
+             `batch_size` to 32 or less"
+        );
+        assert!(found(gb / 2).ends_with("use a smaller model, or a machine with more memory"));
+    }
+}
