@@ -13,6 +13,7 @@
 //! Invariant: the split depends on shapes, strides and dtype, never on the number of threads, and every
 //! element of C is summed in an order that follows from the split. Any number of threads gives the same bits.
 
+pub(crate) mod micro;
 mod split;
 mod tile;
 mod transpose;
@@ -22,6 +23,7 @@ use gradus_ir::DType;
 use self::split::{Layout, Split};
 pub(crate) use self::tile::{Matrix, Real, multiply};
 use self::tile::{Number, Side, Tile};
+pub(crate) use self::transpose::transpose;
 use crate::pool::Pool;
 
 /// C\[i\] = A\[i\]·B\[i\] for a batch of matrices; C is row-major and contiguous, `[batch, m, n]`.

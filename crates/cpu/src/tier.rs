@@ -140,7 +140,6 @@ fn avx512(work: impl Vectorized) {
 /// calls in its loops, must be `#[inline(always)]`. Products and sums are fused where the tier can: unlike
 /// element-wise results, those of such kernels may differ from tier to tier in the last bits.
 #[inline(always)]
-#[allow(dead_code, reason = "kernels follow")]
 pub(crate) fn with_simd(work: impl WithSimd<Output = ()>) {
     match tier() {
         #[cfg(target_arch = "x86_64")]

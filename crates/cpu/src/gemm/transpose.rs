@@ -6,7 +6,7 @@ use bytemuck::Pod;
 ///
 /// # Safety
 /// Both must be valid for what they hold, and not overlap.
-pub(super) unsafe fn transpose<T: Pod>(
+pub(crate) unsafe fn transpose<T: Pod>(
     from: *const T,
     from_row: usize,
     to: *mut T,
