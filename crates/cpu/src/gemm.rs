@@ -13,6 +13,7 @@
 //! Invariant: the split depends on shapes, strides and dtype, never on the number of threads, and every
 //! element of C is summed in an order that follows from the split. Any number of threads gives the same bits.
 
+pub(crate) mod micro;
 mod split;
 mod tile;
 mod transpose;

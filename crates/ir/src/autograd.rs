@@ -98,7 +98,9 @@ pub(crate) fn pull_back(
             let Some(grad) = grad.filter(|_| *need) else { continue };
             let slot = &mut adjoints[x.index()];
             *slot = Some(match *slot {
-                Some(sum) => build(graph, &[sum, grad], |e| (e[0] + e[1]).id()),
+                Some(sum) => build(graph, &[sum, grad], |e| {
+                    e[0].beside(e[1]).unwrap_or_else(|| e[0] + e[1]).id()
+                }),
                 None => grad,
             });
         }

@@ -8,8 +8,8 @@ mod winners;
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, NodeId, build};
-use crate::ops::{Expand, Op, Permute, Reshape};
+use crate::graph::{Graph, Inputs, Node, NodeId, build};
+use crate::ops::{Concat, Expand, Op, Permute, Reshape, Slice};
 use crate::scalar::ScalarOp;
 use crate::{DType, Type};
 
@@ -26,8 +26,8 @@ pub fn optimize(graph: &Graph) -> Graph {
     graph
 }
 
-/// Removes ops that change nothing (`x · 1`, a cast to its own dtype, a reshape to its own shape) and joins
-/// chains of reshapes, permutations and expansions.
+/// Removes ops that change nothing (`x · 1`, a cast to its own dtype, a reshape to its own shape, a slice of a
+/// concatenation that is one of its parts) and joins chains of reshapes, permutations, expansions and concatenations.
 pub fn simplify(graph: &Graph) -> Graph {
     graph.rewrite(|g, _, mut node| {
         loop {
@@ -57,6 +57,7 @@ fn unchanged(g: &Graph, node: &Node) -> Option<NodeId> {
         Op::Permute(p) if p.axes.iter().copied().eq(0..p.axes.len()) => Some(x),
         Op::Reduce(r) if r.axes.is_empty() => Some(x),
         Op::Concat(_) if node.inputs.len() == 1 => Some(x),
+        Op::Slice(s) if s.step == 1 => part(g, x, s),
         Op::Scalar(ScalarOp::Mul | ScalarOp::Div) if is_one(node.inputs[1]) && same_type(x) => {
             Some(x)
         }
@@ -69,8 +70,29 @@ fn unchanged(g: &Graph, node: &Node) -> Option<NodeId> {
     }
 }
 
-/// The node with its movement op joined to the operand's.
+/// The operand of a concatenation that a slice of it is.
+fn part(g: &Graph, x: NodeId, slice: &Slice) -> Option<NodeId> {
+    let node = g.node(x);
+    let Op::Concat(Concat { axis }) = node.op else { return None };
+    let mut start = 0;
+    let mut parts = node.inputs.iter().filter(|_| axis == slice.axis);
+    parts.find_map(|&part| {
+        let len = g.ty(part).shape[axis];
+        start += len;
+        (slice.start == start - len && slice.len == len).then_some(part)
+    })
+}
+
+/// The node with its movement op joined to the operands'.
 fn joined(g: &Graph, node: &Node) -> Option<Node> {
+    let again = |&id: &NodeId| matches!(node.op, Op::Concat(_)) && g.node(id).op == node.op;
+    if node.inputs.iter().any(again) {
+        let mut inputs = Inputs::new();
+        for id in &node.inputs {
+            if again(id) { inputs.extend_from_slice(&g.node(*id).inputs) } else { inputs.push(*id) }
+        }
+        return Some(Node { op: node.op.clone(), inputs, ty: node.ty.clone() });
+    }
     let before = g.node(*node.inputs.first()?);
     let op = match (&node.op, &before.op) {
         (Op::Reshape(r), Op::Reshape(_)) => Op::Reshape(Reshape { shape: r.shape.clone() }),

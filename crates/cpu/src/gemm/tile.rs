@@ -167,6 +167,18 @@ pub(crate) struct Matrix<T> {
     pub col: usize,
 }
 
+impl<T> Matrix<T> {
+    /// The rows from `row` on.
+    ///
+    /// # Safety
+    /// The row must be inside the matrix, or at its end.
+    #[inline(always)]
+    pub unsafe fn from(self, row: usize) -> Matrix<T> {
+        // SAFETY: passed on to the caller.
+        Matrix { at: unsafe { self.at.add(row * self.row) }, ..self }
+    }
+}
+
 /// C = A·B, or C += A·B, on the calling thread, with A `[m, k]`, B `[k, n]` and C `[m, n]` with `row` elements from
 /// one row to the next. B is best contiguous along its columns; along `k` it is packed first.
 ///

@@ -57,7 +57,7 @@ impl MatMul {
 }
 
 /// Where each matrix of a batch starts, from the first one on.
-fn starts(view: &View, batch: usize) -> Vec<usize> {
+pub(super) fn starts(view: &View, batch: usize) -> Vec<usize> {
     let axes = view.shape.rank() - 2;
     let layout = Layout::new(&view.shape[..axes], &view.strides[..axes], 0);
     let mut starts = Vec::with_capacity(batch);

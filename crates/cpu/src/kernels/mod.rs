@@ -2,6 +2,7 @@
 
 mod argmax;
 mod argsort;
+mod attention;
 mod check;
 mod conv;
 mod cross_entropy;
@@ -10,6 +11,7 @@ mod gather;
 mod join;
 mod matmul;
 mod max_pool;
+mod normalize;
 mod scatter_add;
 
 use std::ops::Range;
@@ -154,6 +156,12 @@ fn prepare_op(
             let dtype = plan.values[x[1].value.index()].ty.dtype;
             Box::new(max_pool::MaxPoolGrad::new(&x[0], &x[1], out, shape, dtype))
         }
+        Op::Normalize(n) => Box::new(normalize::Normalize::new(&x[0], None, n.eps.to_f64(), out)),
+        Op::NormalizeGrad(n) => {
+            Box::new(normalize::Normalize::new(&x[0], Some(&x[1]), n.eps.to_f64(), out))
+        }
+        Op::Attention(a) => Box::new(attention::Attention::new(a, x, out)),
+        Op::AttentionGrad(a) => Box::new(attention::AttentionGrad::new(&a.0, x, out)),
         Op::CrossEntropy(_) => {
             Box::new(cross_entropy::CrossEntropy::new(&x[0], &x[1], None, out, dtype))
         }
@@ -169,7 +177,10 @@ fn prepare_op(
 pub fn has_kernel(op: &Op, types: &[&Type]) -> bool {
     let half = |t: &Type| matches!(t.dtype, DType::F16 | DType::BF16);
     match op {
-        Op::OneHot(_) | Op::Attention(_) => false,
+        Op::OneHot(_) => false,
+        Op::Attention(_) | Op::AttentionGrad(_) | Op::Normalize(_) | Op::NormalizeGrad(_) => {
+            types[0].dtype == DType::F32
+        }
         Op::CrossEntropy(_)
         | Op::CrossEntropyGrad(_)
         | Op::MatMul(_)

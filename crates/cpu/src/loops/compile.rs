@@ -4,6 +4,7 @@ use gradus_ir::DType;
 use gradus_ir::scalar::{ScalarOp, Signature};
 use gradus_ir::schedule::{self, Loop, Place, Plan, StepKind, ValueId};
 
+use super::chain::chain;
 use super::program::{Direct, Instr, Load, Logic, Program, Reg, Store};
 use super::register::{Class, is_native};
 use crate::layout::Layout;
@@ -20,6 +21,7 @@ pub(super) fn compile(l: &Loop, plan: &Plan) -> (Program, Vec<Reg>) {
     compiler.place_stores();
     let instructions: Vec<(Reg, Instr)> =
         (0..l.steps.len()).filter_map(|i| Some((i as Reg, compiler.instruction(i)?))).collect();
+    let instructions = chain(instructions, |register| compiler.stays(register));
     compiler.assemble(instructions)
 }
 
@@ -170,6 +172,18 @@ impl Compiler<'_> {
             && self.at[i].is_none()
             && !self.facts.uniform[i]
             && !self.l.stores.iter().any(overwrites)
+    }
+
+    /// Whether a register is needed beside what it is an operand of, or is not filled for each strip.
+    fn stays(&self, register: Reg) -> bool {
+        let mut kept = self
+            .l
+            .stores
+            .iter()
+            .map(|s| s.register)
+            .chain(self.l.reduces.iter().map(|r| r.register));
+        self.facts.uniform[register as usize]
+            || kept.any(|r| self.facts.register[r as usize] == register)
     }
 
     fn assemble(self, instructions: Vec<(Reg, Instr)>) -> (Program, Vec<Reg>) {

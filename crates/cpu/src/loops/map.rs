@@ -23,8 +23,9 @@ pub(super) struct Map {
     per_task: usize,
 }
 
-/// Rows shorter than this are not worth a strip each.
-pub(super) const SHORT: usize = 128;
+/// Rows shorter than this are not worth a strip each: what repeats from row to row is copied, which takes less time
+/// than another round of instructions.
+pub(super) const SHORT: usize = 512;
 
 /// More tasks than any processor needs to be busy to the end.
 const MANY: usize = 64;

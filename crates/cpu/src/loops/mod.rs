@@ -3,6 +3,7 @@
 //! [`compile`] turns the steps into a [`program`] once; [`strip`] runs it on a few hundred elements at a time;
 //! [`map`] and [`reduce`] say which elements, and in which tasks.
 
+mod chain;
 mod compile;
 mod half;
 mod instr;

@@ -10,6 +10,7 @@ use gradus_ir::scalar::{ScalarOp, Signature};
 use gradus_ir::schedule::ValueId;
 use gradus_ir::{DType, Scalar};
 
+use super::chain::{First, Second};
 use super::register::Class;
 use crate::layout::Layout;
 
@@ -54,6 +55,8 @@ pub(super) enum Instr {
     Unary { op: ScalarOp, dtype: DType, a: Reg, out: Reg },
     /// `op(a, b)`.
     Binary { op: ScalarOp, dtype: DType, a: Reg, b: Reg, out: Reg },
+    /// Two ops of arithmetic, the second with the first's result and `c`.
+    Chain { first: First, second: Second, a: Reg, b: Reg, c: Reg, out: Reg },
     /// `a op b`, as a byte.
     Compare { op: ScalarOp, class: Class, a: Reg, b: Reg, out: Reg },
     /// `c ? a : b`.
@@ -133,7 +136,9 @@ impl Instr {
             | Instr::Logic { a, b, .. } => {
                 [a, b].into_iter().for_each(f);
             }
-            Instr::Select { c, a, b, .. } => [c, a, b].into_iter().for_each(f),
+            Instr::Select { c, a, b, .. } | Instr::Chain { a, b, c, .. } => {
+                [c, a, b].into_iter().for_each(f)
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use std::slice;
 
 use gradus_ir::{DType, Scalar};
 
+use super::chain::Chained;
 use super::instr::{Binary, Cast, Compare, Count, Draw, Fetch, Keep, Logical, Select, Unary};
 use super::program::{Instr, Load, Program, Reg, Store};
 use super::register::{Class, Register, Stored, with_number, with_register, with_stored};
@@ -152,6 +153,10 @@ impl<'a> Frame<'a> {
                     let (a, b) = (self.get::<T>(a, len), self.get(b, len));
                     vectorize(Binary { op, dtype, a, b, out: self.out(out, len) });
                 }),
+                Instr::Chain { first, second, a, b, c, out } => {
+                    let (a, b, c) = (self.get(a, len), self.get(b, len), self.get(c, len));
+                    vectorize(Chained { first, second, a, b, c, out: self.out(out, len) });
+                }
                 Instr::Compare { op, class, a, b, out } => with_number!(class, T => {
                     let (a, b) = (self.get::<T>(a, len), self.get(b, len));
                     vectorize(Compare { op, a, b, out: self.out(out, len) });

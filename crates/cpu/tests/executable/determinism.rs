@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use gradus_cpu::pool::{num_threads, set_num_threads};
 use gradus_cpu::{Tier, set_tier, tier};
 use gradus_ir::graph::Graph;
-use gradus_ir::ops::{MatMul, Op, Reduce, ReduceKind};
+use gradus_ir::ops::{Attention, AttentionGrad, MatMul, Op, Reduce, ReduceKind};
 use gradus_ir::scalar::ScalarOp;
-use gradus_ir::{DType, Type};
+use gradus_ir::{DType, Scalar, Type};
 
 use crate::harness::{Numbers, executable, run};
 use crate::random_graphs::{Made, graphs, make};
@@ -21,6 +21,7 @@ fn any_number_of_threads_gives_the_same_bits() {
     let before = num_threads();
     let mut cases: Vec<Made> = graphs(150).map(|seed| make(seed + 77, DType::F32)).collect();
     cases.push(large());
+    cases.push(attentive());
     for (i, Made { graph, inputs, slots }) in cases.iter().enumerate() {
         let executable = executable(graph, &[]);
         set_num_threads(1);
@@ -54,6 +55,20 @@ fn large() -> Made {
     let turned = graph.add(turned, &[y]).unwrap();
     let product = graph.add(MatMul, &[turned, z]).unwrap();
     graph.set_outputs(vec![columns, rows, all, product, z]);
+    Made { graph, inputs, slots: vec![] }
+}
+
+/// Attention of several heads and tasks, and its gradient.
+fn attentive() -> Made {
+    let mut numbers = Numbers(2);
+    let mut graph = Graph::new();
+    let ty = Type::new([5, 250, 24], DType::F32);
+    let inputs: Vec<_> = (0..4).map(|_| numbers.array(&ty)).collect();
+    let x: Vec<_> = (0..4).map(|_| graph.input(ty.clone())).collect();
+    let attention = Attention { causal: true, scale: Scalar::F64(0.3) };
+    let y = graph.add(attention.clone(), &x[..3]).unwrap();
+    let grads = graph.add(AttentionGrad(attention), &x).unwrap();
+    graph.set_outputs(vec![y, grads]);
     Made { graph, inputs, slots: vec![] }
 }
 

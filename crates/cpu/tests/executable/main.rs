@@ -1,5 +1,6 @@
 //! The executor against the reference interpreter, and against itself on other threads and instruction tiers.
 
+mod attention;
 mod convolution;
 mod determinism;
 mod donation;

@@ -6,8 +6,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use crate::autograd::pull_back;
 use crate::graph::{Graph, NodeId};
 use crate::ops::{
-    Cast, Expand, Gather, Grads, MatMul, Op, Pad, Permute, Reduce, ReduceKind, Reshape, ScatterAdd,
-    Slice, Window,
+    Cast, Concat, Expand, Gather, Grads, MatMul, Op, Pad, Permute, Reduce, ReduceKind, Reshape,
+    ScatterAdd, Slice, Window,
 };
 use crate::scalar::ScalarOp;
 use crate::{Axes, DType, Scalar, Shape, Type};
@@ -188,6 +188,33 @@ impl<'g> Expr<'g> {
     /// Surrounded by zeros along one axis.
     pub fn pad(self, pad: Pad) -> Expr<'g> {
         self.apply(pad, &[])
+    }
+
+    /// The sum of this and `other` where both are padded, to lie beside each other along one axis: the two as one,
+    /// padded. The gradients of a tensor's parts meet like this.
+    pub(crate) fn beside(self, other: Expr<'g>) -> Option<Expr<'g>> {
+        let padded = |x: Expr<'g>| match &self.graph.borrow().node(x.id).op {
+            Op::Pad(pad) if pad.step == 1 => Some(pad.clone()),
+            _ => None,
+        };
+        let inside = |x: Expr<'g>| {
+            let id = self.graph.borrow().node(x.id).inputs[0];
+            Expr { graph: self.graph, id }
+        };
+        let (a, b) = (padded(self)?, padded(other)?);
+        let axis = a.axis;
+        let size = self.shape()[axis];
+        let (before, after, first, second) = if axis != b.axis {
+            return None;
+        } else if size - a.after == b.before {
+            (a.before, b.after, self, other)
+        } else if size - b.after == a.before {
+            (b.before, a.after, other, self)
+        } else {
+            return None;
+        };
+        let whole = inside(first).apply(Concat { axis }, &[inside(second)]);
+        Some(whole.pad(Pad { axis, before, after, step: 1 }))
     }
 
     /// The transpose of taking windows: every element of a window, along the last axis, is added to the place

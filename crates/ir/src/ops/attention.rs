@@ -1,8 +1,8 @@
 //! Scaled dot-product attention: `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017, arXiv:1706.03762).
+//!
+//! Both ops carry their meaning as a body that holds all scores; a backend may have kernels that never do.
 
-use smallvec::smallvec;
-
-use super::{Grads, Iota, MatMul, Primitive, Sample, SampleInput, Vjp};
+use super::{Concat, Grads, Iota, MatMul, Primitive, Sample, SampleInput, Slice, Vjp};
 use crate::graph::Expr;
 use crate::scalar::ScalarOp;
 use crate::{DType, Scalar, Shape, Type};
@@ -10,7 +10,8 @@ use crate::{DType, Scalar, Shape, Type};
 /// `softmax(q·kᵀ · scale + mask) · v`: q `[…, l, e]`, k `[…, s, e]`, v `[…, s, f]` and, if there is one, an additive
 /// mask `[…, l, s]` of the same dtype → `[…, l, f]`. A query that may look at nothing gets zeros.
 ///
-/// The body is the meaning; a backend may run it as one kernel that never holds all scores.
+/// The body is the meaning; a backend may run it as one kernel that never holds all scores, and that does not read
+/// keys and values which causality hides from every query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Attention {
     /// Whether query `i` may look at keys `0..=i` only.
@@ -18,6 +19,12 @@ pub struct Attention {
     /// By what the products are multiplied, usually 1 / √e.
     pub scale: Scalar,
 }
+
+/// The gradients of [`Attention`] with respect to q, k and v, of which each is a part of one result because all come
+/// from the same scores: operands as there, then the gradient of its result, `[…, l, f]` →
+/// `[…, l·e + s·e + s·f]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AttentionGrad(pub Attention);
 
 impl Attention {
     /// The softmax of the scores, `[…, l, s]`.
@@ -41,6 +48,23 @@ impl Attention {
         let exp = (scores - top).op(ScalarOp::Exp);
         let sum = exp.sum(&[rank - 1], true);
         exp / sum.equals(sum.constant(0.0)).select(sum.constant(1.0), sum)
+    }
+
+    /// The gradients with respect to q, k, v and the mask, in terms of the weights, which forward has computed anyway:
+    /// equal nodes are merged.
+    fn gradients<'g>(&self, x: &[Expr<'g>], dy: Expr<'g>) -> [Expr<'g>; 4] {
+        let (query, key, value) = (x[0], x[1], x[2]);
+        let weights = self.weights(x);
+        let last = weights.shape().rank() - 1;
+        let scale = self.scale.to_f64();
+        let slope = dy.matmul(value.transposed());
+        let scores = weights * (slope - (slope * weights).sum(&[last], true));
+        [
+            scores.matmul(key) * scale,
+            scores.transposed().matmul(query * scale),
+            weights.transposed().matmul(dy),
+            scores,
+        ]
     }
 }
 
@@ -91,22 +115,23 @@ impl Primitive for Attention {
         Ok(Type { shape: q.shape.with_dim(rank - 1, v.shape[rank - 1]), dtype: q.dtype })
     }
 
-    /// In terms of the weights, which forward has computed anyway: equal nodes are merged.
     fn vjp<'g>(&self, v: &Vjp<'_, 'g>) -> Option<Grads<'g>> {
-        let (query, key, value) = (v.x[0], v.x[1], v.x[2]);
-        let weights = self.weights(v.x);
-        let last = weights.shape().rank() - 1;
-        let scale = self.scale.to_f64();
-        let slope = v.dy.matmul(value.transposed());
-        let scores = weights * (slope - (slope * weights).sum(&[last], true));
-        let mut grads: Grads<'g> = smallvec![
-            Some(scores.matmul(key) * scale),
-            Some(scores.transposed().matmul(query * scale)),
-            Some(weights.transposed().matmul(v.dy)),
-        ];
-        if v.x.len() > 3 {
-            grads.push(Some(scores));
+        if v.needs.get(3) == Some(&true) {
+            // The mask's gradient is as large as the scores: then they may as well be held.
+            return Some(self.gradients(v.x, v.dy).into_iter().map(Some).collect());
         }
+        let others: Vec<Expr<'g>> = v.x[1..].iter().copied().chain([v.dy]).collect();
+        let packed = v.x[0].apply(AttentionGrad(self.clone()), &others);
+        let axis = v.x[0].shape().rank() - 2;
+        let mut start = 0;
+        let part = |(x, &needed): (&Expr<'g>, &bool)| {
+            let len = x.shape()[axis] * x.shape()[axis + 1];
+            start += len;
+            let slice = Slice { axis, start: start - len, len, step: 1 };
+            needed.then(|| packed.slice(slice).reshape(x.shape()))
+        };
+        let mut grads: Grads<'g> = v.x[..3].iter().zip(v.needs).map(part).collect();
+        grads.resize(v.x.len(), None);
         Some(grads)
     }
 
@@ -130,14 +155,70 @@ impl Primitive for Attention {
     }
 
     fn samples() -> Vec<Sample> {
-        let f = SampleInput::float::<3>;
-        let of = |causal| Attention { causal, scale: Scalar::F64(0.5) };
-        vec![
-            Sample::new(of(false), vec![f([2, 5, 4]), f([2, 3, 4]), f([2, 3, 6])]),
-            Sample::new(of(true), vec![f([2, 5, 4]), f([2, 5, 4]), f([2, 5, 4])]),
-            Sample::new(of(true), vec![f([1, 3, 2]), f([1, 5, 2]), f([1, 5, 1]), f([1, 3, 5])]),
-            Sample::new(of(false), vec![f([0, 3, 2]), f([0, 5, 2]), f([0, 5, 1])]),
-            Sample::new(of(false), vec![f([2, 1, 1]), f([2, 1, 1]), f([2, 1, 1])]),
-        ]
+        let samples = cases().map(|(op, inputs, _)| Sample::new(op, inputs));
+        samples.collect()
     }
+}
+
+impl Primitive for AttentionGrad {
+    const NAME: &'static str = "scaled_dot_product_attention_grad";
+
+    fn infer(&self, x: &[&Type]) -> Result<Type, String> {
+        let [x @ .., dy] = x else { return Err("attention_grad takes at least an operand".into()) };
+        let y = self.0.infer(x)?;
+        if **dy != y {
+            return Err(format!("attention_grad: gradient {dy} of a result {y}"));
+        }
+        let batch = y.shape.rank() - 2;
+        let size: usize = x[..3].iter().map(|t| t.shape[batch..].iter().product::<usize>()).sum();
+        let shape = x[0].shape[..batch].iter().copied().chain([size]).collect();
+        Ok(Type { shape, dtype: y.dtype })
+    }
+
+    fn has_body(&self) -> bool {
+        true
+    }
+
+    fn body<'g>(&self, x: &[Expr<'g>]) -> Option<Expr<'g>> {
+        let (x, dy) = (&x[..x.len() - 1], x[x.len() - 1]);
+        let [dq, dk, dv, _] = self.0.gradients(x, dy);
+        let axis = dq.shape().rank() - 2;
+        let flat = |x: Expr<'g>| {
+            let size = x.shape()[axis] * x.shape()[axis + 1];
+            x.reshape(x.shape()[..axis].iter().copied().chain([size]).collect())
+        };
+        Some(flat(dq).apply(Concat { axis }, &[flat(dk), flat(dv)]))
+    }
+
+    fn attributes(&self) -> String {
+        self.0.attributes()
+    }
+
+    fn flops(&self, x: &[&Shape], y: &Shape) -> usize {
+        self.0.flops(x, y) * 5 / 2
+    }
+
+    fn samples() -> Vec<Sample> {
+        let with_dy = |(op, mut inputs, dy): (Attention, Vec<SampleInput>, SampleInput)| {
+            inputs.push(dy);
+            Sample::new(AttentionGrad(op), inputs)
+        };
+        cases().map(with_dy).collect()
+    }
+}
+
+/// An op, its operands, and the gradient of its result.
+fn cases() -> impl Iterator<Item = (Attention, Vec<SampleInput>, SampleInput)> {
+    let f = SampleInput::float::<3>;
+    let of = |causal| Attention { causal, scale: Scalar::F64(0.5) };
+    [
+        (of(false), vec![f([2, 5, 4]), f([2, 3, 4]), f([2, 3, 6])], f([2, 5, 6])),
+        (of(true), vec![f([2, 5, 4]), f([2, 5, 4]), f([2, 5, 4])], f([2, 5, 4])),
+        (of(true), vec![f([1, 3, 2]), f([1, 5, 2]), f([1, 5, 1]), f([1, 3, 5])], f([1, 3, 1])),
+        (of(true), vec![f([1, 5, 2]), f([1, 2, 2]), f([1, 2, 3])], f([1, 5, 3])),
+        (of(false), vec![f([0, 3, 2]), f([0, 5, 2]), f([0, 5, 1])], f([0, 3, 1])),
+        (of(false), vec![f([1, 0, 2]), f([1, 5, 2]), f([1, 5, 1])], f([1, 0, 1])),
+        (of(false), vec![f([2, 1, 1]), f([2, 1, 1]), f([2, 1, 1])], f([2, 1, 1])),
+    ]
+    .into_iter()
 }

@@ -21,6 +21,7 @@ mod gather;
 mod iota;
 mod matmul;
 mod max_pool;
+mod normalize;
 mod one_hot;
 mod pad;
 mod permute;
@@ -42,7 +43,7 @@ use crate::{Array, DType, Scalar, Shape, Type};
 
 pub use argmax::ArgMax;
 pub use argsort::{ArgSort, compare_floats};
-pub use attention::Attention;
+pub use attention::{Attention, AttentionGrad};
 pub use cast::Cast;
 pub use check::{Check, CheckFailure, CheckKind};
 pub use concat::Concat;
@@ -56,6 +57,7 @@ pub use gather::Gather;
 pub use iota::Iota;
 pub use matmul::{MatMul, MatMulSize};
 pub use max_pool::{MaxPool, MaxPoolGrad, MaxPoolIndices, PoolGeometry};
+pub use normalize::{Normalize, NormalizeGrad};
 pub use one_hot::OneHot;
 pub use pad::Pad;
 pub use permute::Permute;
@@ -298,7 +300,8 @@ macro_rules! primitives {
 primitives! {
     Cast, Reduce, Reshape, Permute, Expand, Slice, Flip, Window, Concat, Pad, MatMul, Gather, ScatterAdd,
     OneHot, ArgMax, ArgSort, CumSum, Iota, Random, Check, Conv, ConvInputGrad, ConvWeightGrad, MaxPool,
-    MaxPoolIndices, MaxPoolGrad, ConvInputGradPooled, ConvWeightGradPooled, ConvBias, CrossEntropy, CrossEntropyGrad, Attention,
+    MaxPoolIndices, MaxPoolGrad, ConvInputGradPooled, ConvWeightGradPooled, ConvBias, CrossEntropy,
+    CrossEntropyGrad, Attention, AttentionGrad, Normalize, NormalizeGrad,
 }
 
 impl fmt::Display for Op {

@@ -285,6 +285,9 @@ scalar_ops! {
         /// The error function.
         Erf = "erf" (Float) f64 libm::erf, f32 math::erf, int no_int,
             grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * std::f64::consts::FRAC_2_SQRT_PI)];
+        /// The distribution function of the normal distribution.
+        Ndtr = "ndtr" (Float) f64 math::ndtr_f64, f32 math::ndtr, int no_int,
+            grad [|r| r.dy * ((r.x[0] * r.x[0] * -0.5).op(ScalarOp::Exp) * math::NORMAL_PEAK)];
         /// The complementary error function 1 − erf x, accurate where erf x is near 1.
         Erfc = "erfc" (Float) f64 libm::erfc, f32 math::erfc, int no_int,
             grad [|r| r.dy * ((-(r.x[0] * r.x[0])).op(ScalarOp::Exp) * -std::f64::consts::FRAC_2_SQRT_PI)];

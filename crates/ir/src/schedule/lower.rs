@@ -139,7 +139,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// A view of an operand of a matrix product, which cannot run backwards.
+    /// A view of an operand of a matrix product or of attention, which cannot run backwards.
     fn matrix(&mut self, id: NodeId) -> View {
         let view = self.view(id);
         if view.strides.iter().any(|&s| s < 0) { self.contiguous(id) } else { view }
@@ -272,7 +272,12 @@ impl Lowering<'_> {
             }
             op => {
                 let contiguous = op.takes_contiguous();
-                let view = |&x| if contiguous { self.contiguous(x) } else { self.view(x) };
+                let matrices = matches!(op, Op::Attention(_) | Op::AttentionGrad(_));
+                let view = |&x| match (contiguous, matrices) {
+                    (true, _) => self.contiguous(x),
+                    (false, true) => self.matrix(x),
+                    (false, false) => self.view(x),
+                };
                 let x = x.iter().map(view).collect();
                 let outs = [Some(id), second].into_iter().flatten().map(|id| self.define(id));
                 Kernel::Op { op: op.clone(), x, outs: outs.collect() }

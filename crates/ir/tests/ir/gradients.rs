@@ -2,7 +2,7 @@
 
 use gradus_ir::autograd::gradients;
 use gradus_ir::graph::{Graph, NodeId, build};
-use gradus_ir::ops::{Cast, CrossEntropy, Op, Sample, SampleInput};
+use gradus_ir::ops::{Cast, CrossEntropy, Op, Sample, SampleInput, Slice};
 use gradus_ir::scalar::{ScalarOp, Signature};
 use gradus_ir::{Array, DType, Type, interpret};
 
@@ -176,6 +176,35 @@ fn compositions() {
         })
     };
     check("classifier", &[x, w, labels], classifier, rng);
+}
+
+/// The gradient of a tensor that was taken apart is put together, not summed up.
+#[test]
+fn gradients_of_parts_are_concatenated() {
+    let rng = &mut Rng::new(13);
+    let x = floats(&[2, 7], rng.distinct(14));
+    let slice = |start, len| Slice { axis: 1, start, len, step: 1 };
+    for parts in [[slice(0, 2), slice(2, 3), slice(5, 2)], [slice(4, 3), slice(2, 2), slice(1, 1)]]
+    {
+        let formula = |g: &mut Graph, x: &[NodeId]| {
+            build(g, x, |x| {
+                let part =
+                    |i: usize| x[0].slice(parts[i].clone()).op(ScalarOp::Sin).sum(&[1], true);
+                (part(0) * part(1) + part(2)).id()
+            })
+        };
+        check("parts", std::slice::from_ref(&x), formula, rng);
+        let mut g = Graph::new();
+        let input = g.input(x.ty().clone());
+        let y = formula(&mut g, &[input]);
+        let seed = g.input(Type::new([2, 1], DType::F64));
+        let dx = gradients(&mut g, y, seed, &[input])[0].unwrap();
+        g.set_outputs(vec![dx]);
+        let g = gradus_ir::passes::optimize(&g);
+        let count = |wanted: fn(&Op) -> bool| g.nodes().iter().filter(|n| wanted(&n.op)).count();
+        assert_eq!(count(|op| matches!(op, Op::Concat(_))), 1, "{g}");
+        assert!(count(|op| matches!(op, Op::Pad(_))) <= 1, "{g}");
+    }
 }
 
 #[test]

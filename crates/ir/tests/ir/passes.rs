@@ -109,6 +109,28 @@ fn what_changes_something_stays() {
 }
 
 #[test]
+fn parts_of_a_concatenation_are_found_again() {
+    let pair = |g: &mut Graph, x: NodeId| {
+        let (y, z) = build(g, &[x], |x| (x[0].op(ScalarOp::Exp).id(), (-x[0]).id()));
+        let inner = g.add(Concat { axis: 1 }, &[x, y]).unwrap();
+        g.add(Concat { axis: 1 }, &[inner, z]).unwrap()
+    };
+    let slice = |axis, start, len| Slice { axis, start, len, step: 1 };
+    assert_eq!(left_of(pair), "exp neg cat[axis=1]");
+    let part = |slice: Slice| {
+        left_of(|g, x| {
+            let all = pair(g, x);
+            g.add(slice.clone(), &[all]).unwrap()
+        })
+    };
+    assert_eq!(part(slice(1, 3, 3)), "exp");
+    assert_eq!(part(slice(1, 6, 3)), "neg");
+    let more = part(slice(1, 3, 4));
+    assert!(more.contains("cat") && more.contains("slice"), "{more}");
+    assert!(part(slice(0, 0, 1)).contains("cat"));
+}
+
+#[test]
 fn chains_of_movement_join() {
     let reshaped =
         left_of(|g, x| build(g, &[x], |x| x[0].reshape([6].into()).reshape([3, 2].into()).id()));

@@ -4,8 +4,10 @@
 //! before it enters a function that overflows, as `0 · ∞` is NaN. At kinks the gradient is the one PyTorch
 //! chose. NaN stays NaN in all of them.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
+use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
 use std::panic::Location;
+
+use gradus_ir::scalar::ScalarOp;
 
 use super::axis_of;
 use crate::error::ErrorKind;
@@ -59,7 +61,7 @@ impl Tensor {
     /// linear units", 2016).
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
-        self * 0.5 * ((self * FRAC_1_SQRT_2).erf() + 1.0)
+        self * self.unary(ScalarOp::Ndtr)
     }
 
     /// [`gelu`](Tensor::gelu) approximated by `½x·(1 + tanh(√(2/π)·(x + 0.044715x³)))`, as GPT-2 has it: PyTorch's

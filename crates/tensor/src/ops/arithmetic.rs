@@ -129,7 +129,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn unary(&self, op: ScalarOp) -> Tensor {
+    pub(super) fn unary(&self, op: ScalarOp) -> Tensor {
         let float = op.signature() == Signature::Float && !self.dtype().is_float();
         let x = if float { self.cast(DType::F32).operand() } else { self.operand() };
         record(op, smallvec![x])

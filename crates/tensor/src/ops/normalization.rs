@@ -1,13 +1,16 @@
-//! Normalisation: mean 0 and variance 1, or length 1, over chosen axes; as composites.
+//! Normalisation: mean 0 and variance 1, or length 1, over chosen axes. What normalises each sample by itself is one
+//! op over rows; the rest are composites.
 //!
 //! Statistics of half precision are computed in single, as PyTorch does; the result has the dtype of the input.
 
 use std::panic::Location;
 
-use gradus_ir::{DType, Shape};
+use gradus_ir::ops::Normalize;
+use gradus_ir::{DType, Scalar, Shape};
+use smallvec::smallvec;
 
 use crate::error::ErrorKind;
-use crate::record::fail;
+use crate::record::{fail, record};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -33,12 +36,11 @@ impl Tensor {
         bias: Option<&Tensor>,
         eps: f64,
     ) -> Tensor {
-        let axes = match trailing("layer_norm", self, normalized_shape, weight, bias) {
-            Ok(axes) => axes,
-            Err(failed) => return failed,
-        };
-        let (_, centred, variance) = wide(self).centred(&axes);
-        scaled(centred * (variance + eps).rsqrt(), weight, bias, self.dtype())
+        if let Err(failed) = trailing("layer_norm", self, normalized_shape, weight, bias) {
+            return failed;
+        }
+        let normal = wide(self).normal_rows(normalized_shape.iter().product(), eps);
+        scaled(normal, weight, bias, self.dtype())
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last axes, which must have the sizes `normalized_shape` (Zhang and
@@ -90,9 +92,7 @@ impl Tensor {
             return fail(ErrorKind::Shape, message, Location::caller());
         }
         let size = shape.numel() / (batch * groups).max(1);
-        let grouped = wide(self).reshape([batch as isize, groups as isize, size as isize]);
-        let (_, centred, variance) = grouped.centred(&[2]);
-        let normal = (centred * (variance + eps).rsqrt()).reshape(&shape);
+        let normal = wide(self).normal_rows(size, eps);
         let weight = weight.map(|w| w.by_channel(&shape));
         let bias = bias.map(|b| b.by_channel(&shape));
         scaled(normal, weight.as_ref(), bias.as_ref(), self.dtype())
@@ -177,6 +177,18 @@ impl Tensor {
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Tensor, p: f64, eps: f64) -> Tensor {
         (self - other + eps).norm(p, &[-1], false)
+    }
+
+    /// Every `size` elements, counted in order, with mean 0 and variance 1.
+    #[track_caller]
+    fn normal_rows(&self, size: usize, eps: f64) -> Tensor {
+        let shape = self.shape();
+        if shape.numel() == 0 {
+            return self.clone();
+        }
+        let rows = self.reshape(Shape::from([shape.numel() / size, size]));
+        let eps = Scalar::F64(eps);
+        record(Normalize { eps }, smallvec![rows.operand()]).reshape(shape)
     }
 
     /// The mean over axes, the deviations from it, and the biased variance.
