@@ -55,8 +55,13 @@ table! {
     } => {
         let resize = resize.map(|[height, width]| ImageSize { height, width });
         let test_fraction = test_fraction.0;
-        let options =
-            ImageFolderOptions { channels: channels.get(), resize, test_fraction, seed };
+        let options = ImageFolderOptions {
+            channels: channels.get(),
+            resize,
+            any_size: false,
+            test_fraction,
+            seed,
+        };
         image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
     };
     /// A CSV table with a number to predict
@@ -122,7 +127,7 @@ fn image_folder(
         return images(folder.in_memory(gradus_tensor::num_threads())?, mean, std);
     }
     let normalization = normalization(mean, std)?;
-    let size = folder.image_size();
+    let size = folder.image_size().unwrap_or(ImageSize { height: 1, width: 1 });
     let spec = DataSpec {
         input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },
