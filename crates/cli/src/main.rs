@@ -3,6 +3,7 @@
 //! Exit codes: 0 if all went well, 1 if a run failed, 2 if what was asked for makes no sense.
 #![forbid(unsafe_code)]
 
+mod data;
 mod eval;
 mod manual;
 mod options;
@@ -30,6 +31,7 @@ enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Summary(summary::Summary),
+    Data(data::Data),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::Predict(predict) => predict.run(),
         Command::Summary(summary) => summary.run(),
+        Command::Data(data) => data.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };
