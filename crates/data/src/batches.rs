@@ -312,7 +312,7 @@ impl<D: Dataset> Shared<D> {
                     samples.push(Ok(sample));
                     continue;
                 }
-                Err(error) => error.context(format_args!("{}: sample {index}", self.name)),
+                Err(error) => self.named(error, index),
             };
             if self.plan.skip_errors == 0 {
                 failure = Some(error);
@@ -336,6 +336,16 @@ impl<D: Dataset> Shared<D> {
         };
         self.cursor.add_assembling(start);
         Some(Assembled { batch, skipped })
+    }
+
+    /// The error of a sample, with its number and what else it is known by, unless the error says so.
+    fn named(&self, error: Error, index: usize) -> Error {
+        let number = format!("sample {index}");
+        let known_as = guarded(|| Ok(self.dataset.describe(index))).unwrap_or_default();
+        if known_as.is_empty() || known_as == number || error.message().contains(&known_as) {
+            return error.context(format_args!("{}: {number}", self.name));
+        }
+        error.context(format_args!("{}: {number} ({known_as})", self.name))
     }
 
     fn lock(&self) -> Guard<'_, D> {

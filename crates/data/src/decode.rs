@@ -22,6 +22,9 @@ pub(crate) const LARGEST: usize = 1 << 26;
 /// No deflate stream expands further.
 const DEFLATE_EXPANSION: usize = 1032;
 
+/// Pixels in a byte of a JPEG, at most: each block of 64 has a code of at least one bit.
+const JPEG_EXPANSION: usize = 512;
+
 /// An image as it is in its file.
 pub(crate) struct Decoded {
     pub(crate) size: ImageSize,
@@ -137,6 +140,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Decoded, String> {
     decoder.decode_headers().map_err(wrong)?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     let size = size_of(width, height)?;
+    if width * height > bytes.len().saturating_mul(JPEG_EXPANSION) {
+        return Err(format!("its size is {size}, more than its {} bytes can hold", bytes.len()));
+    }
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let (channels, colour) = if grey { (1, ColorSpace::Luma) } else { (3, ColorSpace::RGB) };
     decoder.set_options(options().jpeg_set_out_colorspace(colour));
@@ -213,6 +219,11 @@ mod tests {
         let error = |bytes: &[u8]| decode(bytes).err().unwrap();
         let claimed = error(&png_bomb(8000));
         assert!(claimed.contains("8000×8000, more than its 65 bytes can hold"), "{claimed}");
+        // A sound JPEG of 9×12 that claims 4096×4096.
+        let mut jpeg = include_bytes!("../tests/golden/picture.jpg").to_vec();
+        let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[16, 0, 16, 0]);
+        assert!(error(&jpeg).contains("4096×4096, more than its 682 bytes"), "{}", error(&jpeg));
         let large = error(&png_bomb(9000));
         assert!(large.contains("at most 67108864 pixels are read"), "{large}");
         assert!(error(&png_bomb(0)).contains("dimensions"), "{}", error(&png_bomb(0)));

@@ -178,7 +178,7 @@ fn mutations_neither_panic_nor_hang_nor_fill_the_memory() {
             let outcome = std::panic::catch_unwind(|| (format.read)(&file));
             let outcome = outcome.unwrap_or_else(|_| panic!("{}: mutation {number}", format.name));
             accepted += u64::from(outcome.is_ok());
-            assert!(start.elapsed() < Duration::from_secs(10), "{}: {number} hangs", format.name);
+            assert!(start.elapsed() < Duration::from_secs(60), "{}: {number} hangs", format.name);
             // What no file of this size can hold is not made of it.
             let most = (1 << 28).max(file.len() * 1032);
             assert!(outcome.unwrap_or(0) <= most, "{}: {number} fills the memory", format.name);

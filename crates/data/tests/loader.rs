@@ -163,6 +163,38 @@ fn a_panic_is_an_error_that_names_the_sample() {
 }
 
 #[test]
+fn an_error_says_what_the_sample_is_known_by() {
+    struct Files;
+    impl Dataset for Files {
+        type Item = i64;
+        fn len(&self) -> usize {
+            3
+        }
+        fn get(&self, index: usize) -> Result<i64> {
+            match index {
+                0 => panic!("out of ideas"),
+                1 => Err(Error::new(ErrorKind::Format, "b.png: half a file")),
+                _ => Err(Error::new(ErrorKind::Format, "half a file")),
+            }
+        }
+        fn describe(&self, index: usize) -> String {
+            ["a.png", "b.png", "c.png"][index].to_owned()
+        }
+        fn name(&self) -> String {
+            "files".to_owned()
+        }
+    }
+    let errors: Vec<String> =
+        DataLoader::new(Files).into_iter().map(|b| b.unwrap_err().message().to_owned()).collect();
+    let expected = [
+        "files: sample 0 (a.png): panicked: out of ideas",
+        "files: sample 1: b.png: half a file",
+        "files: sample 2 (c.png): half a file",
+    ];
+    assert_eq!(errors, expected);
+}
+
+#[test]
 fn samples_that_do_not_fit_together_are_named() {
     struct Ragged;
     impl Dataset for Ragged {
