@@ -230,7 +230,9 @@ fn workers_assemble_side_by_side() {
         barrier.wait();
         Ok(())
     };
-    let loader = DataLoader::new(Numbers { len: 20, hook }).workers(2);
+    // Room for all: an odd number of batches ahead could leave one sample waiting for a partner that
+    // may not be claimed.
+    let loader = DataLoader::new(Numbers { len: 20, hook }).workers(2).prefetch(20);
     assert_eq!(finishes(move || loader.into_iter().count()), 20);
 }
 
