@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod data;
 mod eval;
 mod manual;
 mod options;
@@ -34,6 +35,7 @@ enum Command {
     Summary(summary::Summary),
     Check(check::Check),
     Bench(bench::Bench),
+    Data(data::Data),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Summary(summary) => summary.run(),
         Command::Check(check) => check.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Data(data) => data.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };

@@ -14,7 +14,7 @@ use crate::print;
 
 /// Say what is in images, with the model of a run
 ///
-/// Images are PNG or JPEG files of the size that the model was trained on; they become grey or
+/// Images are PNG, JPEG, WebP or BMP files of the size that the model was trained on; they become grey or
 /// coloured as its images were.
 #[derive(Args)]
 #[command(after_help = "Examples:

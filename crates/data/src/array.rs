@@ -116,6 +116,11 @@ impl Image {
         self.full_scale
     }
 
+    /// As [`normalization`](Image::normalization), to share it with another image.
+    pub(crate) fn shared_normalization(&self) -> Option<Arc<Normalization>> {
+        self.normalization.clone()
+    }
+
     /// What is done to the values between 0 and 1.
     pub fn normalization(&self) -> Option<&Normalization> {
         self.normalization.as_deref()

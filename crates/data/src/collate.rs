@@ -2,6 +2,7 @@
 
 use gradus_tensor::{Element, Error, ErrorKind, Result, Shape, Tensor, bf16, f16};
 
+use crate::scale::scale;
 use crate::{Array, Image};
 
 /// A sample, or a part of one, that knows what many of it become.
@@ -128,34 +129,37 @@ impl Collate for Image {
     type Batch = Tensor;
 
     fn collate(samples: Vec<Image>, indices: &[usize]) -> Result<Tensor> {
+        Image::batch(&samples, indices, |_| ())
+    }
+}
+
+impl Image {
+    /// The batch of `samples`, after `mix` has changed it as a whole.
+    pub(crate) fn batch(
+        samples: &[Image],
+        indices: &[usize],
+        mix: impl FnOnce(&mut [f32]),
+    ) -> Result<Tensor> {
         let shape = common_shape(samples.iter().map(|s| s.pixels().shape().clone()), indices)?;
-        let mut batch = Vec::with_capacity(shape.numel());
-        for image in &samples {
-            // Divided, not multiplied by the inverse: the bits are those of torchvision's
-            // `ToTensor`.
-            let full_scale = f32::from(image.full_scale());
-            let scaled = |&byte: &u8| f32::from(byte) / full_scale;
-            let pixels = image.pixels().data();
-            let Some(normalization) = image.normalization() else {
-                batch.extend(pixels.iter().map(scaled));
-                continue;
-            };
-            let (mean, std) = (normalization.mean(), normalization.std());
-            let channels = image.pixels().shape().first().copied().unwrap_or(0);
-            if channels != mean.len() {
+        let channels = shape.get(1).copied().unwrap_or(0);
+        for normalization in samples.iter().filter_map(Image::normalization) {
+            if channels != normalization.mean().len() {
                 let message = format!(
                     "mean and std have {} numbers, but the images have {channels} channels; give \
                      one for each channel",
-                    mean.len()
+                    normalization.mean().len()
                 );
                 return Err(Error::new(ErrorKind::Usage, message));
             }
-            let planes = pixels.chunks((pixels.len() / channels.max(1)).max(1));
-            for ((plane, mean), std) in planes.zip(mean).zip(std) {
-                batch.extend(plane.iter().map(|byte| (scaled(byte) - mean) / std));
-            }
         }
-        Ok(Tensor::from_vec(batch, shape))
+        let one = samples.first().map_or(1, |image| image.pixels().data().len()).max(1);
+        Tensor::from_writer(shape, |batch: &mut [f32]| {
+            for (image, out) in samples.iter().zip(batch.chunks_mut(one)) {
+                scale(image.pixels().data(), image.full_scale(), image.normalization(), out);
+            }
+            mix(batch);
+            Ok(())
+        })
     }
 }
 

@@ -29,6 +29,22 @@ pub trait Dataset: Send + Sync {
     /// Whatever makes the sample unusable; there is no need to name it in the message.
     fn get(&self, index: usize) -> Result<Self::Item>;
 
+    /// The sample `index` as epoch `epoch` sees it: what the loader asks for. By default it is
+    /// [`get`](Dataset::get), the same in every epoch; [augmentation](crate::transforms) makes it
+    /// another one. Called twice with the same numbers it must return the same sample.
+    ///
+    /// # Errors
+    /// As [`get`](Dataset::get).
+    fn visit(&self, index: usize, epoch: u64) -> Result<Self::Item> {
+        let _ = epoch;
+        self.get(index)
+    }
+
+    /// What reports call the sample `index`, such as the path of its file: by default, its number.
+    fn describe(&self, index: usize) -> String {
+        format!("sample {index}")
+    }
+
     /// What error messages call this dataset: by default, the name of its type.
     fn name(&self) -> String {
         std::any::type_name::<Self>().to_string()
@@ -49,6 +65,12 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     }
     fn get(&self, index: usize) -> Result<D::Item> {
         (**self).get(index)
+    }
+    fn visit(&self, index: usize, epoch: u64) -> Result<D::Item> {
+        (**self).visit(index, epoch)
+    }
+    fn describe(&self, index: usize) -> String {
+        (**self).describe(index)
     }
     fn name(&self) -> String {
         (**self).name()

@@ -49,17 +49,40 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod batches;
 mod collate;
+mod combine;
+mod contact_sheet;
+mod cursor;
 mod dataset;
 pub mod datasets;
+mod decode;
 mod idx;
 mod loader;
+#[cfg(test)]
+mod malformed;
+mod mat;
+mod npy;
 mod order;
+mod padded;
 mod part;
+mod scale;
+mod stream;
+mod survey;
+pub mod transforms;
 
 pub use array::{Array, Image, Normalization};
+pub use batches::Batches;
 pub use collate::Collate;
+pub use combine::{
+    Cached, Collated, Combine, Concat, Map, Subset, ToCollate, k_fold, random_split,
+    stratified_split,
+};
+pub use contact_sheet::{contact_sheet, write_png};
 pub use dataset::{Dataset, Split};
 pub use datasets::LabelledImages;
-pub use loader::{Batch, Batches, DataLoader};
+pub use loader::{Batch, DataLoader, Position};
+pub use padded::Padded;
 pub use part::{Part, Parts};
+pub use stream::{Stream, StreamBatches, StreamLoader};
+pub use survey::{Finding, Survey, Surveyed, findings};

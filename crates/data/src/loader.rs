@@ -1,26 +1,29 @@
-//! The loader: which samples make which batch, and the threads that assemble batches ahead of the
-//! training loop.
+//! The loader: which samples make which batch, and where in the data a run is.
 //!
-//! Batches are numbered. Whoever is free claims the next number and assembles that batch: a worker,
-//! or the training loop itself as long as the batch it needs is not there, which without workers is
-//! every time. No more than `prefetch` batches are claimed ahead of the training loop. Batches are
-//! handed over by number, so neither the count of workers nor their timing shows in what it
-//! receives.
+//! Batches are numbered, and what is in one follows from its number alone. How they are assembled
+//! ahead of the training loop is the business of [`Batches`].
 
-use std::any::Any;
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::time::Duration;
 
-use gradus_tensor::{Error, ErrorKind, Result, mark_step, waiting_for_data};
+use gradus_tensor::{Error, ErrorKind, Result};
 
-use crate::order::Order;
-use crate::{Collate, Dataset};
+use crate::batches::Plan;
+use crate::cursor::Cursor;
+use crate::order::Sampling;
+use crate::{Batches, Collate, Dataset};
 
 /// What a loader over `D` delivers: a tuple of tensors where the sample is a tuple.
 pub type Batch<D> = <<D as Dataset>::Item as Collate>::Batch;
+
+/// A place in the data: the next batch is number `batch` of epoch `epoch`, both counted from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// How many epochs are complete.
+    pub epoch: u64,
+    /// How many batches of this one have been delivered.
+    pub batch: usize,
+}
 
 /// Draws samples from a dataset and delivers them in batches.
 ///
@@ -32,12 +35,21 @@ pub type Batch<D> = <<D as Dataset>::Item as Collate>::Batch;
 /// |---|---|---|
 /// | [`batch_size`](DataLoader::batch_size) | 1 | samples per batch |
 /// | [`shuffle`](DataLoader::shuffle) | in order | the seed of the shuffles |
+/// | [`weighted`](DataLoader::weighted), [`balanced`](DataLoader::balanced) | | draws with replacement instead |
 /// | [`drop_last`](DataLoader::drop_last) | `false` | leave out a last batch that is not full |
+/// | [`shard`](DataLoader::shard) | all | the share of one of several processes |
 /// | [`workers`](DataLoader::workers) | 0 | threads that assemble batches |
 /// | [`prefetch`](DataLoader::prefetch) | 2 per worker | batches assembled ahead |
+/// | [`skip_errors`](DataLoader::skip_errors) | 0 | bad samples that may be left out |
 ///
 /// A sample that cannot be had, or whose `get` panics, makes an error of its batch that names the
 /// dataset and the sample; the batches after it still come.
+///
+/// # Resuming
+///
+/// [`position`](DataLoader::position) says where a run is, and [`seek`](DataLoader::seek) makes the
+/// next `for batch in &loader` begin there: it delivers, to the bit, what the interrupted epoch
+/// would have.
 ///
 /// ```
 /// use gradus_data::{DataLoader, Split, datasets};
@@ -49,17 +61,28 @@ pub type Batch<D> = <<D as Dataset>::Item as Collate>::Batch;
 ///     let (images, labels) = batch?;
 ///     assert_eq!(images.shape()[1..], [1, 8, 8]);
 ///     assert_eq!(labels.shape()[0], images.shape()[0]);
+///     if loader.position().batch == 20 {
+///         break;
+///     }
 /// }
+/// let position = loader.position();
+/// loader.seek(position.epoch, position.batch);
+/// assert_eq!(loader.into_iter().count(), 3);
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```
 pub struct DataLoader<D> {
     dataset: Arc<D>,
     batch_size: usize,
-    shuffle: Option<u64>,
+    sampling: Sampling,
     drop_last: bool,
+    /// Which of how many.
+    shard: (usize, usize),
     workers: usize,
     prefetch: Option<usize>,
-    epoch: AtomicU64,
+    skip_errors: usize,
+    /// An option that makes no sense; reported as the first batch.
+    misuse: Option<String>,
+    cursor: Arc<Cursor>,
 }
 
 impl<D: Dataset + 'static> DataLoader<D> {
@@ -69,11 +92,14 @@ impl<D: Dataset + 'static> DataLoader<D> {
         DataLoader {
             dataset: Arc::new(dataset),
             batch_size: 1,
-            shuffle: None,
+            sampling: Sampling::Sequential,
             drop_last: false,
+            shard: (0, 1),
             workers: 0,
             prefetch: None,
-            epoch: AtomicU64::new(0),
+            skip_errors: 0,
+            misuse: None,
+            cursor: Arc::default(),
         }
     }
 
@@ -85,13 +111,59 @@ impl<D: Dataset + 'static> DataLoader<D> {
 
     /// Visits the samples in a random order, another one each epoch, that follows from `seed`.
     pub fn shuffle(mut self, seed: u64) -> DataLoader<D> {
-        self.shuffle = Some(seed);
+        self.sampling = Sampling::Shuffled(seed);
         self
+    }
+
+    /// Draws as many samples per epoch as there are, with replacement, each in proportion to its
+    /// weight: PyTorch's `WeightedRandomSampler`. Another draw each epoch, which follows from
+    /// `seed`. As many weights as samples, 0 or more, not all 0; otherwise, the first batch is an
+    /// error.
+    pub fn weighted(mut self, seed: u64, weights: &[f64]) -> DataLoader<D> {
+        let count = (weights.len() != self.dataset.len()).then(|| {
+            format!(
+                "there are {} weights, but {} samples; give one for each",
+                weights.len(),
+                self.dataset.len()
+            )
+        });
+        match count.map_or_else(|| Sampling::weighted(seed, weights), Err) {
+            Ok(sampling) => self.sampling = sampling,
+            Err(why) => self.misuse = Some(why),
+        }
+        self
+    }
+
+    /// As [`weighted`](DataLoader::weighted), so that every class comes up equally often; `labels`
+    /// are the classes of the samples.
+    pub fn balanced(self, seed: u64, labels: &[i64]) -> DataLoader<D> {
+        let mut counts = std::collections::HashMap::<i64, f64>::new();
+        for label in labels {
+            *counts.entry(*label).or_default() += 1.0;
+        }
+        let weights: Vec<f64> = labels.iter().map(|label| 1.0 / counts[label]).collect();
+        self.weighted(seed, &weights)
     }
 
     /// Whether to leave out a last batch that is not full.
     pub fn drop_last(mut self, drop_last: bool) -> DataLoader<D> {
         self.drop_last = drop_last;
+        self
+    }
+
+    /// Delivers the share of process `rank` of `ranks`, which all use the same seed: every sample of
+    /// an epoch goes to exactly one of them. Together, batches of the same number are the batch of
+    /// `ranks · batch_size` samples that one process would have had. The last one is shared out
+    /// evenly; where it has fewer samples than there are ranks, some have one batch less, unless it
+    /// is [left out](DataLoader::drop_last).
+    pub fn shard(mut self, rank: usize, ranks: usize) -> DataLoader<D> {
+        if rank >= ranks {
+            let why =
+                format!("rank {rank} of {ranks}: ranks count from 0 to one below their number");
+            self.misuse = Some(why);
+        } else {
+            self.shard = (rank, ranks);
+        }
         self
     }
 
@@ -109,13 +181,17 @@ impl<D: Dataset + 'static> DataLoader<D> {
         self
     }
 
+    /// How many samples of an epoch may be left out because they cannot be had: their batches are
+    /// then smaller, and [`skipped`](DataLoader::skipped) says why. One more is an error, and so is
+    /// a batch without a good sample.
+    pub fn skip_errors(mut self, most: usize) -> DataLoader<D> {
+        self.skip_errors = most;
+        self
+    }
+
     /// The number of batches in an epoch.
     pub fn len(&self) -> usize {
-        match (self.dataset.len(), self.batch_size) {
-            (_, 0) => 0,
-            (samples, size) if self.drop_last => samples / size,
-            (samples, size) => samples.div_ceil(size),
-        }
+        self.plan(0).batches()
     }
 
     /// Whether an epoch has no batches.
@@ -130,62 +206,70 @@ impl<D: Dataset + 'static> DataLoader<D> {
 
     /// The epoch that the next `for batch in &loader` will be.
     pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
+        self.cursor.next().epoch
     }
 
     /// Makes the next `for batch in &loader` the epoch `epoch`: to resume a run, or to repeat an
     /// epoch.
     pub fn set_epoch(&self, epoch: u64) {
-        self.epoch.store(epoch, Ordering::Relaxed);
+        self.seek(epoch, 0);
     }
 
-    /// The batches of `epoch` from number `first` on, whatever the loader has delivered before: to
-    /// resume in mid-epoch. What it delivers equals what follows after `first` batches of the whole
-    /// epoch.
+    /// Where `for batch in &loader` is: the batch after the one that it delivered last. When it has
+    /// found that there are no more, this is the beginning of the next epoch.
+    pub fn position(&self) -> Position {
+        self.cursor.position()
+    }
+
+    /// Makes the next `for batch in &loader` begin at a [position](DataLoader::position). It goes to
+    /// the end of that epoch; the one after it is whole.
+    pub fn seek(&self, epoch: u64, batch: usize) {
+        self.cursor.seek(Position { epoch, batch });
+    }
+
+    /// How long loops over this loader have waited for batches, altogether; without workers, they
+    /// assemble them meanwhile.
+    pub fn waited(&self) -> Duration {
+        self.cursor.waited()
+    }
+
+    /// How long threads have assembled batches, altogether: where it approaches
+    /// [`workers`](DataLoader::workers) times the time that has passed, the data are the bottleneck.
+    pub fn assembling(&self) -> Duration {
+        self.cursor.assembling()
+    }
+
+    /// What was wrong with the samples that have been [left out](DataLoader::skip_errors), each with
+    /// its name.
+    pub fn skipped(&self) -> Vec<String> {
+        self.cursor.skipped()
+    }
+
+    /// The batches of `epoch` from number `first` on, whatever the loader has delivered before. What
+    /// it delivers equals what follows after `first` batches of the whole epoch. The loader's own
+    /// [position](DataLoader::position) stays.
     pub fn batches_from(&self, epoch: u64, first: usize) -> Batches<D> {
-        let samples = self.dataset.len();
-        let end = self.len();
-        let first = first.min(end);
-        let shared = Arc::new(Shared {
-            dataset: Arc::clone(&self.dataset),
-            name: self.dataset.name(),
-            samples,
-            order: Order::of_epoch(self.shuffle, epoch, samples),
+        let failure = match (&self.misuse, self.batch_size) {
+            (Some(why), _) => Some(why.clone()),
+            (None, 0) => Some("the batch size is 0; set `batch_size` to 1 or more".to_owned()),
+            _ => None,
+        };
+        let failure = failure.map(|why| Error::new(ErrorKind::Usage, format!("DataLoader: {why}")));
+        Batches::start(&self.dataset, self.plan(epoch), first, Arc::clone(&self.cursor), failure)
+    }
+
+    fn plan(&self, epoch: u64) -> Plan {
+        Plan {
+            epoch,
+            samples: self.dataset.len(),
             batch_size: self.batch_size,
-            end,
+            sampling: self.sampling.clone(),
+            drop_last: self.drop_last,
+            shard: self.shard,
+            workers: self.workers,
             prefetch: self.prefetch.unwrap_or(self.workers.saturating_mul(2)).max(1),
-            progress: Mutex::new(Progress { claimed: first, next: first, ready: HashMap::new() }),
-            room: Condvar::new(),
-            arrival: Condvar::new(),
-            stopped: AtomicBool::new(false),
-        });
-        let mut batches = Batches { shared, workers: Vec::new(), failure: None };
-        if self.batch_size == 0 {
-            batches.failure = Some(Error::new(
-                ErrorKind::Usage,
-                "DataLoader: the batch size is 0; set `batch_size` to 1 or more".to_string(),
-            ));
+            skip_errors: self.skip_errors,
         }
-        for worker in 0..self.workers.min(end - first) {
-            let shared = Arc::clone(&batches.shared);
-            let thread = thread::Builder::new().name(format!("loader-{worker}"));
-            match thread.spawn(move || shared.work()) {
-                Ok(handle) => batches.workers.push(handle),
-                Err(error) => {
-                    batches.failure = Some(Error::new(
-                        ErrorKind::Io,
-                        format!(
-                            "DataLoader: cannot start worker {} of {}: {error}; ask for fewer \
-                             `workers`",
-                            worker + 1,
-                            self.workers
-                        ),
-                    ));
-                    break;
-                }
-            }
-        }
-        batches
     }
 }
 
@@ -195,187 +279,7 @@ impl<D: Dataset + 'static> IntoIterator for &DataLoader<D> {
 
     /// The batches of the next epoch.
     fn into_iter(self) -> Batches<D> {
-        self.batches_from(self.epoch.fetch_add(1, Ordering::Relaxed), 0)
-    }
-}
-
-/// The batches of one epoch, in order. Dropping it stops its workers, each after the sample it is
-/// at.
-pub struct Batches<D: Dataset> {
-    shared: Arc<Shared<D>>,
-    workers: Vec<JoinHandle<()>>,
-    /// What kept the loader from starting; reported before the first batch.
-    failure: Option<Error>,
-}
-
-impl<D: Dataset> Iterator for Batches<D> {
-    type Item = Result<Batch<D>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // The work on the batch before is complete; a loop that only counts must not pile it up.
-        mark_step();
-        match self.failure.take() {
-            Some(error) => Some(Err(error)),
-            None => waiting_for_data(&self.shared.name, self.workers.len(), || self.shared.next()),
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.shared.end - self.shared.lock().next + usize::from(self.failure.is_some());
-        (left, Some(left))
-    }
-}
-
-impl<D: Dataset> ExactSizeIterator for Batches<D> {}
-
-impl<D: Dataset> Drop for Batches<D> {
-    fn drop(&mut self) {
-        {
-            // Under the lock, so that no worker is between its last look at the flag and its wait.
-            let _progress = self.shared.lock();
-            self.shared.stopped.store(true, Ordering::Relaxed);
-        }
-        self.shared.room.notify_all();
-        for worker in self.workers.drain(..) {
-            // It has nothing to report: panics of the dataset's have become errors of their
-            // batches.
-            let _ = worker.join();
-        }
-    }
-}
-
-/// What the workers and the training loop share.
-struct Shared<D: Dataset> {
-    dataset: Arc<D>,
-    /// The dataset's name and length, asked once: its code runs in `build` and nowhere else.
-    name: String,
-    samples: usize,
-    order: Order,
-    batch_size: usize,
-    /// The number of batches.
-    end: usize,
-    prefetch: usize,
-    progress: Mutex<Progress<Batch<D>>>,
-    /// Signalled when the training loop takes a batch.
-    room: Condvar,
-    /// Signalled when the batch that the training loop waits for is ready.
-    arrival: Condvar,
-    stopped: AtomicBool,
-}
-
-struct Progress<B> {
-    /// The first batch that nobody assembles yet.
-    claimed: usize,
-    /// The batch that the training loop takes next.
-    next: usize,
-    /// Finished batches, by number.
-    ready: HashMap<usize, Result<B>>,
-}
-
-type Guard<'a, D> = MutexGuard<'a, Progress<Batch<D>>>;
-
-impl<D: Dataset> Shared<D> {
-    /// The training loop's side: the next batch, or `None` at the end.
-    fn next(&self) -> Option<Result<Batch<D>>> {
-        let mut progress = self.lock();
-        let number = progress.next;
-        if number == self.end {
-            return None;
-        }
-        loop {
-            if let Some(batch) = progress.ready.remove(&number) {
-                progress.next += 1;
-                drop(progress);
-                self.room.notify_one();
-                return Some(batch);
-            }
-            progress = self.contribute(progress, &self.arrival)?;
-        }
-    }
-
-    /// A worker's life.
-    fn work(&self) {
-        let mut progress = self.lock();
-        while progress.claimed < self.end && !self.stopped.load(Ordering::Relaxed) {
-            match self.contribute(progress, &self.room) {
-                Some(after) => progress = after,
-                None => return,
-            }
-        }
-    }
-
-    /// Assembles the first unclaimed batch, or waits for `signal` if none is left or there is no
-    /// room for it. `None` if the training loop went away meanwhile.
-    fn contribute<'a>(
-        &'a self,
-        mut progress: Guard<'a, D>,
-        signal: &Condvar,
-    ) -> Option<Guard<'a, D>> {
-        let number = progress.claimed;
-        if number == self.end || number - progress.next >= self.prefetch {
-            return Some(signal.wait(progress).expect(UNPOISONED));
-        }
-        progress.claimed += 1;
-        drop(progress);
-        let batch = self.assemble(number)?;
-        let mut progress = self.lock();
-        progress.ready.insert(number, batch);
-        if progress.next == number {
-            self.arrival.notify_one();
-        }
-        Some(progress)
-    }
-
-    /// Batch `number`; `None` if the training loop went away meanwhile.
-    ///
-    /// A panic in the dataset's code is an error like any other: a worker that died of it would
-    /// leave the training loop waiting for ever.
-    fn assemble(&self, number: usize) -> Option<Result<Batch<D>>> {
-        let start = number * self.batch_size;
-        let end = (start + self.batch_size).min(self.samples);
-        let indices = self.order.samples(start..end);
-        let mut sample = None;
-        let batch = catch_unwind(AssertUnwindSafe(|| self.build(&indices, &mut sample)))
-            .unwrap_or_else(|panic| {
-                let text = format!("panicked: {}", message(&*panic));
-                Some(Err(Error::new(ErrorKind::Data, text)))
-            });
-        batch.map(|batch| {
-            batch.map_err(|error| {
-                let place = sample.map_or(format!("batch {number}"), |i| format!("sample {i}"));
-                error.context(format_args!("{}: {place}", self.name))
-            })
-        })
-    }
-
-    /// The batch of the samples `indices`, keeping in `sample` which one it is at.
-    fn build(&self, indices: &[usize], sample: &mut Option<usize>) -> Option<Result<Batch<D>>> {
-        let mut samples = Vec::with_capacity(indices.len());
-        for &index in indices {
-            if self.stopped.load(Ordering::Relaxed) {
-                return None;
-            }
-            *sample = Some(index);
-            match self.dataset.get(index) {
-                Ok(item) => samples.push(item),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        *sample = None;
-        Some(D::Item::collate(samples, indices))
-    }
-
-    fn lock(&self) -> Guard<'_, D> {
-        self.progress.lock().expect(UNPOISONED)
-    }
-}
-
-const UNPOISONED: &str = "no code of the dataset's runs under the loader's lock";
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text,
-        _ => "no message",
+        let Position { epoch, batch } = self.cursor.begin();
+        self.batches_from(epoch, batch).followed()
     }
 }

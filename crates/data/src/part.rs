@@ -88,6 +88,15 @@ where
         Ok((input.into(), target.into()))
     }
 
+    fn visit(&self, index: usize, epoch: u64) -> Result<(Part, Part)> {
+        let (input, target) = self.0.visit(index, epoch)?;
+        Ok((input.into(), target.into()))
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.0.describe(index)
+    }
+
     fn name(&self) -> String {
         self.0.name()
     }

@@ -67,7 +67,7 @@ fn parts_with_folders_of_their_own() {
         fs::write(dir.0.join("train/cat/.hidden.png"), "nor this").unwrap();
         let train = dir.open(Split::Train, ImageFolderOptions::default()).unwrap();
         assert_eq!(train.classes(), ["cat", "dog"]);
-        assert_eq!(train.image_size(), ImageSize { height: 2, width: 3 });
+        assert_eq!(train.image_size(), Some(ImageSize { height: 2, width: 3 }));
         assert_eq!((train.len(), train.get(0).unwrap().1, train.get(1).unwrap().1), (2, 0, 1));
         // Channel by channel.
         assert_eq!(pixels(&train, 1), [[1; 6], [2; 6], [3; 6]].concat());
@@ -177,9 +177,13 @@ fn folders_that_make_no_sense_are_named() {
     fs::write(damaged.0.join("train/a/1.png"), &whole[..whole.len() / 2]).unwrap();
     let folder = damaged.open(Split::Train, ImageFolderOptions::default()).unwrap();
     let text = folder.get(1).unwrap_err().to_string();
-    assert!(text.contains("1.png: no PNG or JPEG image that can be read"), "{text}");
+    assert!(text.contains("1.png: no PNG, JPEG, WebP or BMP image that can be read"), "{text}");
     fs::write(damaged.0.join("train/a/0.png"), "<!DOCTYPE html>").unwrap();
-    assert!(error(&damaged).contains("0.png: no PNG or JPEG image"), "{}", error(&damaged));
+    assert!(
+        error(&damaged).contains("0.png: no PNG, JPEG, WebP or BMP image"),
+        "{}",
+        error(&damaged)
+    );
     let text = read_image(Path::new("no/such.png"), 3, None).unwrap_err().to_string();
     assert!(text.starts_with("no/such.png: "), "{text}");
 }
@@ -197,7 +201,7 @@ fn cifar_as_jpeg_files() {
     }
     let test = ImageFolder::open(&dir, Split::Test, ImageFolderOptions::default()).unwrap();
     assert_eq!((test.len(), test.classes().len()), (10_000, 10));
-    assert_eq!(test.image_size(), ImageSize { height: 32, width: 32 });
+    assert_eq!(test.image_size(), Some(ImageSize { height: 32, width: 32 }));
     let images = test.in_memory(2).unwrap();
     let sum: u64 = (0..images.len())
         .map(|i| {
@@ -215,6 +219,9 @@ fn cifar_as_jpeg_files() {
         let path = folder.0.join("cut.jpg");
         fs::write(&path, &whole[..length]).unwrap();
         let error = read_image(&path, 3, None).unwrap_err().to_string();
-        assert!(error.contains("cut.jpg: no PNG or JPEG image"), "{length} bytes: {error}");
+        assert!(
+            error.contains("cut.jpg: no PNG, JPEG, WebP or BMP image"),
+            "{length} bytes: {error}"
+        );
     }
 }

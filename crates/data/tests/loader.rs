@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use gradus_data::{Array, DataLoader, Dataset, Split, datasets};
+use gradus_data::{Array, DataLoader, Dataset, Normalization, Position, Split, datasets};
 use gradus_tensor::{Error, ErrorKind, Result};
 
 /// `0..len`, each sample its own number, with a hook at every `get`.
@@ -163,6 +163,38 @@ fn a_panic_is_an_error_that_names_the_sample() {
 }
 
 #[test]
+fn an_error_says_what_the_sample_is_known_by() {
+    struct Files;
+    impl Dataset for Files {
+        type Item = i64;
+        fn len(&self) -> usize {
+            3
+        }
+        fn get(&self, index: usize) -> Result<i64> {
+            match index {
+                0 => panic!("out of ideas"),
+                1 => Err(Error::new(ErrorKind::Format, "b.png: half a file")),
+                _ => Err(Error::new(ErrorKind::Format, "half a file")),
+            }
+        }
+        fn describe(&self, index: usize) -> String {
+            ["a.png", "b.png", "c.png"][index].to_owned()
+        }
+        fn name(&self) -> String {
+            "files".to_owned()
+        }
+    }
+    let errors: Vec<String> =
+        DataLoader::new(Files).into_iter().map(|b| b.unwrap_err().message().to_owned()).collect();
+    let expected = [
+        "files: sample 0 (a.png): panicked: out of ideas",
+        "files: sample 1: b.png: half a file",
+        "files: sample 2 (c.png): half a file",
+    ];
+    assert_eq!(errors, expected);
+}
+
+#[test]
 fn samples_that_do_not_fit_together_are_named() {
     struct Ragged;
     impl Dataset for Ragged {
@@ -198,7 +230,9 @@ fn workers_assemble_side_by_side() {
         barrier.wait();
         Ok(())
     };
-    let loader = DataLoader::new(Numbers { len: 20, hook }).workers(2);
+    // Room for all: an odd number of batches ahead could leave one sample waiting for a partner that
+    // may not be claimed.
+    let loader = DataLoader::new(Numbers { len: 20, hook }).workers(2).prefetch(20);
     assert_eq!(finishes(move || loader.into_iter().count()), 20);
 }
 
@@ -263,4 +297,177 @@ fn a_dataset_is_shared_through_an_arc() {
     assert_eq!(epoch(&forward).len(), 4);
     assert_eq!(epoch(&shuffled)[0].len(), 4);
     assert_eq!(shuffled.dataset().name(), "numbers");
+}
+
+/// Normalised images, compared by their bits: however many workers there are, and wherever a run
+/// was interrupted.
+#[test]
+fn every_batch_has_the_same_bits_for_any_workers_and_after_resuming() {
+    let loader = |workers| {
+        let normalization = Normalization::new(&[0.3], &[0.37]).unwrap();
+        let digits = datasets::digits(Split::Test).normalize(Some(normalization)).unwrap();
+        DataLoader::new(digits).batch_size(64).shuffle(3).workers(workers)
+    };
+    type Bits = (Vec<u32>, Vec<i64>);
+    let bits = |batches: gradus_data::Batches<_>| -> Vec<Bits> {
+        let batches =
+            batches.map(|batch: Result<(gradus_tensor::Tensor, gradus_tensor::Tensor)>| {
+                let (images, labels) = batch.unwrap();
+                let images: Vec<f32> = images.to_vec().unwrap();
+                (images.into_iter().map(f32::to_bits).collect(), labels.to_vec().unwrap())
+            });
+        batches.collect()
+    };
+    let whole = bits(loader(0).batches_from(2, 0));
+    assert_eq!(whole.len(), 6);
+    for workers in [0, 1, 2, 7] {
+        let loader = loader(workers);
+        for first in 0..=whole.len() {
+            loader.seek(2, first);
+            assert!(bits((&loader).into_iter()) == whole[first..], "{workers} workers, {first}");
+            assert_eq!(loader.position(), Position { epoch: 3, batch: 0 });
+        }
+    }
+}
+
+#[test]
+fn the_position_is_that_of_the_loop() {
+    for workers in [0, 2] {
+        let loader = DataLoader::new(numbers(10)).batch_size(3).shuffle(8).workers(workers);
+        let whole: Vec<Vec<Vec<i64>>> = (0..3).map(|_| epoch(&loader)).collect();
+        loader.seek(0, 0);
+        let at = |epoch, batch| Position { epoch, batch };
+        assert_eq!(loader.position(), at(0, 0));
+        let mut batches = (&loader).into_iter();
+        for number in 1..=4 {
+            let _ = batches.next().unwrap().unwrap();
+            assert_eq!(loader.position(), at(0, number));
+        }
+        assert!(batches.next().is_none());
+        assert_eq!(loader.position(), at(1, 0));
+        // Interrupted, then resumed by another loader.
+        assert_eq!((&loader).into_iter().take(2).count(), 2);
+        let interrupted = loader.position();
+        assert_eq!(interrupted, at(1, 2));
+        let resumed = DataLoader::new(numbers(10)).batch_size(3).shuffle(8).workers(workers);
+        resumed.seek(interrupted.epoch, interrupted.batch);
+        assert_eq!(epoch(&resumed), whole[1][2..]);
+        assert_eq!(epoch(&resumed), whole[2]);
+        // A loop that was left goes over to the next epoch.
+        assert_eq!(epoch(&loader), whole[2]);
+        // Others do not move it.
+        assert_eq!(loader.batches_from(7, 1).count(), 3);
+        assert_eq!(loader.position(), at(3, 0));
+    }
+}
+
+#[test]
+fn ranks_share_an_epoch_without_duplicates() {
+    for (samples, size, ranks) in [(50, 4, 3), (7, 2, 4), (2, 1, 3), (24, 4, 2), (0, 3, 2)] {
+        let alone = epoch(&DataLoader::new(numbers(samples)).batch_size(size * ranks).shuffle(5));
+        let rank = |rank, drop_last| {
+            let loader = DataLoader::new(numbers(samples)).batch_size(size).shuffle(5);
+            let loader = loader.shard(rank, ranks).drop_last(drop_last).workers(rank);
+            let batches = epoch(&loader);
+            assert_eq!(batches.len(), loader.len());
+            batches
+        };
+        let all: Vec<Vec<Vec<i64>>> = (0..ranks).map(|r| rank(r, false)).collect();
+        for (number, batch) in alone.iter().enumerate() {
+            let together: Vec<i64> =
+                all.iter().filter_map(|batches| batches.get(number)).flatten().copied().collect();
+            assert_eq!(together, *batch);
+        }
+        assert!(all.iter().all(|batches| batches.len() <= alone.len()));
+        // Full batches alone: every rank has as many.
+        for r in 0..ranks {
+            let batches = rank(r, true);
+            assert_eq!(batches.len(), samples / (size * ranks));
+            assert!(batches.iter().all(|batch| batch.len() == size));
+        }
+    }
+    let loader = DataLoader::new(numbers(4)).shard(2, 2);
+    let error = loader.into_iter().next().unwrap().unwrap_err();
+    assert!(error.message().contains("rank 2 of 2"), "{error}");
+}
+
+#[test]
+fn bad_samples_are_left_out_up_to_a_declared_number() {
+    for workers in [0, 1, 3] {
+        let hook = |index| match index {
+            2 => panic!("cannot be read"),
+            5 | 9 => Err(Error::new(ErrorKind::Data, "half a file".to_string())),
+            _ => Ok(()),
+        };
+        let loader = |most| {
+            let loader = DataLoader::new(Numbers { len: 12, hook }).batch_size(4);
+            loader.workers(workers).skip_errors(most)
+        };
+        let enough = loader(3);
+        let batches = epoch(&enough);
+        assert_eq!(batches, [vec![0, 1, 3], vec![4, 6, 7], vec![8, 10, 11]]);
+        let reasons = enough.skipped();
+        assert_eq!(reasons[0], "numbers: sample 2: panicked: cannot be read");
+        assert_eq!(
+            reasons[1..],
+            ["numbers: sample 5: half a file", "numbers: sample 9: half a file"]
+        );
+        // Each epoch has its own.
+        assert_eq!(epoch(&enough).len(), 3);
+        let batches: Vec<_> = loader(2).into_iter().collect();
+        assert!(batches[0].is_ok() && batches[1].is_ok());
+        let error = batches[2].as_ref().unwrap_err().to_string();
+        let expected = "numbers: sample 9: half a file (that is one sample more than the 2 that";
+        assert!(error.starts_with(expected), "{error}");
+        let single = DataLoader::new(Numbers { len: 12, hook }).skip_errors(9).workers(workers);
+        let error = single.into_iter().nth(2).unwrap().unwrap_err().to_string();
+        assert!(
+            error.contains("batch 2 has no good sample; the last: numbers: sample 2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn weights_decide_how_often_a_sample_comes_up() {
+    let labels = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let loader = |workers| {
+        let loader = DataLoader::new(numbers(10)).batch_size(3).balanced(1, &labels);
+        loader.workers(workers)
+    };
+    let epochs: Vec<_> = (0..200).map(|e| (e, loader(0).batches_from(e, 0))).collect();
+    let mut rare = 0;
+    for (number, batches) in epochs {
+        let all: Vec<i64> = batches.flat_map(|b| b.unwrap().to_vec::<i64>().unwrap()).collect();
+        assert_eq!(all.len(), 10);
+        rare += all.iter().filter(|sample| **sample == 9).count();
+        if number == 5 {
+            let again = loader(2).batches_from(5, 0);
+            let again: Vec<i64> = again.flat_map(|b| b.unwrap().to_vec::<i64>().unwrap()).collect();
+            assert_eq!(again, all);
+        }
+    }
+    // Half of 2,000, within five standard deviations.
+    assert!((888..=1112).contains(&rare), "{rare}");
+    let error = DataLoader::new(numbers(10)).weighted(0, &[1.0]).into_iter().next().unwrap();
+    assert!(error.unwrap_err().message().contains("1 weights, but 10 samples"));
+}
+
+#[test]
+fn waiting_is_measured() {
+    let hook = |_| {
+        thread::sleep(Duration::from_millis(4));
+        Ok(())
+    };
+    let slow = DataLoader::new(Numbers { len: 5, hook });
+    assert_eq!(slow.into_iter().count(), 5);
+    assert!(slow.waited() >= Duration::from_millis(20), "{:?}", slow.waited());
+    assert!(slow.assembling() >= Duration::from_millis(20), "{:?}", slow.assembling());
+    // A loop that takes longer than its data waits for the first batch alone.
+    let ahead = DataLoader::new(Numbers { len: 5, hook }).workers(2).prefetch(5);
+    for batch in &ahead {
+        let _ = batch.unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(ahead.waited() < ahead.assembling(), "{:?}", ahead.waited());
 }

@@ -110,6 +110,20 @@ impl Storage {
         }
     }
 
+    /// `numel` elements on the processor that `write` sets in place.
+    pub(crate) fn from_writer<T: Element<Stored = T>>(
+        numel: usize,
+        write: impl FnOnce(&mut [T]) -> crate::Result<()>,
+    ) -> crate::Result<Storage> {
+        // Out here, where `Stored` is not known to be `T`, it is known to be plain data.
+        fn elements<T: Element>(buffer: &mut Buffer) -> &mut [T::Stored] {
+            buffer.as_mut_slice()
+        }
+        let mut buffer = Buffer::stale(numel * size_of::<T>());
+        write(elements::<T>(&mut buffer))?;
+        Ok(Storage::Cpu(Arc::new(buffer)))
+    }
+
     pub(crate) fn zeroed(ty: &Type, device: Device) -> Storage {
         match device {
             Device::Cpu => Storage::Cpu(Arc::new(Buffer::zeroed(ty.bytes()))),

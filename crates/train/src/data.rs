@@ -4,8 +4,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use gradus_data::transforms::Pipeline;
 use gradus_data::{Dataset, Normalization, Part};
-use gradus_tensor::{DType, Tensor};
+use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::thousands;
@@ -26,6 +27,29 @@ impl Data {
         Data { samples: Arc::new(samples), spec }
     }
 
+    /// The same with its images transformed, and as large as they are then.
+    ///
+    /// # Errors
+    /// If the samples are no images, or the first one cannot be transformed.
+    pub fn transformed(self, pipeline: Pipeline) -> Result<Data> {
+        let Data { samples, mut spec } = self;
+        let Input::Image { channels, height, width, mean, std } = &mut spec.input else {
+            let message = "transforms are for images, and these data are none; leave them out";
+            return Err(Error::new(ErrorKind::Usage, message));
+        };
+        let samples = TransformedImages { samples, pipeline };
+        if !samples.is_empty()
+            && let Part::Image(image) = samples.get(0)?.0
+            && let [c, h, w] = image.pixels().shape()[..]
+        {
+            (*channels, *height, *width) = (c, h, w);
+            if let Some(normalization) = image.normalization() {
+                (*mean, *std) = (normalization.mean().to_vec(), normalization.std().to_vec());
+            }
+        }
+        Ok(Data::new(samples, spec))
+    }
+
     /// The samples.
     pub fn samples(&self) -> &Samples {
         &self.samples
@@ -34,6 +58,37 @@ impl Data {
     /// What they are.
     pub fn spec(&self) -> &DataSpec {
         &self.spec
+    }
+}
+
+/// Samples whose images are transformed.
+struct TransformedImages {
+    samples: Samples,
+    pipeline: Pipeline,
+}
+
+impl Dataset for TransformedImages {
+    type Item = (Part, Part);
+
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn get(&self, index: usize) -> Result<(Part, Part)> {
+        self.visit(index, 0)
+    }
+
+    fn visit(&self, index: usize, epoch: u64) -> Result<(Part, Part)> {
+        let (input, target) = self.samples.visit(index, epoch)?;
+        let input = match input {
+            Part::Image(image) => Part::Image(self.pipeline.apply(image, epoch, index)?),
+            other => other,
+        };
+        Ok((input, target))
+    }
+
+    fn name(&self) -> String {
+        self.samples.name()
     }
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use gradus::train::Config;
-use gradus::train::config::{DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES};
+use gradus::train::config::{
+    DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS,
+};
 
 use crate::command::{fails, folder, gradus, succeeds};
 
@@ -233,6 +235,7 @@ fn the_documentation_lists_every_row() {
         ("losses", rows(LOSSES)),
         ("optimizers", rows(OPTIMIZERS)),
         ("schedules", rows(SCHEDULES)),
+        ("transforms", rows(TRANSFORMS)),
     ] {
         let (begin, end) =
             (format!("<!-- {name}: generated -->\n"), format!("<!-- {name} end -->"));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::command::{fails, folder, succeeds, write_png};
+use crate::command::{fails, folder, gradus, succeeds, write_png};
 
 fn idx(dims: &[u32], elements: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, dims.len() as u8];
@@ -139,4 +139,100 @@ fn runs_that_cannot_be_written_end_with_1() {
     let dir = folder("unwritable");
     let message = fails(&dir, &["train", "--epochs", "1", "--out", "/dev/null/run"], 1);
     assert!(message.contains("cannot make the folder /dev/null/run"), "{message}");
+}
+
+/// A folder of grey squares, `shade` in class `light` or `dark`.
+fn write_squares(dir: &Path, shades: &[(&str, u8)]) {
+    for (path, shade) in shades {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let pixels: Vec<u8> = (0..36).map(|i| shade.saturating_add(i % 12)).collect();
+        write_png(&path, (4, 3), png::ColorType::Rgb, &pixels);
+    }
+}
+
+#[test]
+fn lint_finds_leaks_and_unreadable_files() {
+    let dir = folder("lint");
+    let squares = [
+        ("sound/train/dark/1.png", 10),
+        ("sound/train/light/2.png", 200),
+        ("sound/test/dark/3.png", 20),
+        ("sound/test/light/4.png", 210),
+    ];
+    write_squares(&dir, &squares);
+    let sound = succeeds(&dir, &["data", "lint", "sound"]);
+    assert!(sound.contains("2 + 2 samples looked at, 0 warnings"), "{sound}");
+    assert!(sound.contains("mean = [") && sound.contains("std = ["), "{sound}");
+
+    write_squares(&dir, &[("sound/test/light/5.png", 200)]);
+    fs::write(dir.join("sound/train/dark/6.jpg"), "no image").unwrap();
+    let outcome = gradus(&dir, &["data", "lint", "sound", "--threads", "2"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.err);
+    assert!(outcome.err.contains("2 of the findings are serious"), "{}", outcome.err);
+    for expected in ["1 of 3 cannot be read: ", "6.jpg", "are also in", "2.png", "5.png"] {
+        assert!(outcome.out.contains(expected), "{expected}: {}", outcome.out);
+    }
+    assert!(fails(&dir, &["data", "lint", "nowhere"], 1).contains("nowhere"));
+}
+
+#[test]
+fn stats_count_and_show_draws() {
+    let dir = folder("stats");
+    let stats = "[data]\ntype = \"digits\"\ntransforms = [{ type = \"RandomRotation\", degrees = 20 }]\n\
+                 [model]\nlayers = [\"Flatten\", \"Linear\"]\n";
+    fs::write(dir.join("my.toml"), stats).unwrap();
+    let counts = succeeds(&dir, &["data", "stats", "my.toml"]);
+    assert!(counts.contains("digits (train): 1437 samples"), "{counts}");
+    assert!(counts.contains("of shape [1, 8, 8]") && counts.contains("of class 9, 9"), "{counts}");
+    assert!(counts.contains("mean = [0.30"), "{counts}");
+    let sheet = |epoch: &str, out: &str| {
+        let show = ["data", "show", "my.toml", "--epoch", epoch, "--out", out, "--count", "12"];
+        let said = succeeds(&dir, &show);
+        assert!(said.contains("12 of digits (train)"), "{said}");
+        fs::read(dir.join(out)).unwrap()
+    };
+    assert_eq!(sheet("0", "a.png"), sheet("0", "b.png"));
+    assert_ne!(sheet("0", "a.png"), sheet("1", "c.png"));
+}
+
+#[test]
+fn transforms_are_part_of_the_configuration() {
+    let dir = folder("transforms");
+    let images: Vec<(String, u8)> = (0..12u8)
+        .map(|i| (format!("photos/{}/{i}.png", if i % 2 == 0 { "dark" } else { "light" }), i * 20))
+        .collect();
+    let images: Vec<(&str, u8)> = images.iter().map(|(path, shade)| (&**path, *shade)).collect();
+    write_squares(&dir, &images);
+    let config = |transforms: &str| {
+        format!(
+            "[data]\ntype = \"image-folder\"\npath = \"photos\"\nany_size = true\n{transforms}\n\
+             [model]\nlayers = [\"Flatten\", \"Linear\"]\n[train]\nepochs = 2\n"
+        )
+    };
+    let good = "transforms = [{ type = \"Resize\", size = 6 }, { type = \"RandomCrop\", size = [6, 6] }]\n\
+                test_transforms = [{ type = \"Resize\", size = [6, 6] }]";
+    fs::write(dir.join("my.toml"), config(good)).unwrap();
+    let table = succeeds(&dir, &["summary", "my.toml"]);
+    assert!(table.contains("[3, 6, 6]"), "{table}");
+    let workers = |workers: &str, out: &str| {
+        succeeds(&dir, &["train", "my.toml", "--workers", workers, "--out", out]);
+        fs::read(dir.join(out).join("model.safetensors")).unwrap()
+    };
+    assert_eq!(workers("0", "a"), workers("3", "b"));
+    // What is written is what was read.
+    let written = fs::read_to_string(dir.join("a/config.toml")).unwrap();
+    assert!(written.contains("type = \"RandomCrop\", size = [6, 6], padding = 0"), "{written}");
+    let mistakes = [
+        ("transforms = \"Resize\"", "line 5: `transforms` is a list of transforms"),
+        ("transforms = [\"Resise\"]", "did you mean `Resize`?"),
+        ("transforms = [\"Resize\"]", "Resize: `size` is missing"),
+        ("transforms = [{ type = \"Pad\", padding = 1, fill = 300 }]", "from 0 to 255"),
+        ("transforms = [{ type = \"RandomCrop\", size = 9 }]", "no window of 9×9 fits"),
+    ];
+    for (transforms, expected) in mistakes {
+        fs::write(dir.join("bad.toml"), config(transforms)).unwrap();
+        let outcome = gradus(&dir, &["summary", "bad.toml"]);
+        assert!(outcome.code != 0 && outcome.err.contains(expected), "{}", outcome.err);
+    }
 }

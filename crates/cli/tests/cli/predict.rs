@@ -68,7 +68,7 @@ fn images_that_do_not_fit_are_named() {
     succeeds(&dir, &["predict", "run", "wide.png", "--resize"]);
 
     fs::write(dir.join("text.png"), "no image").unwrap();
-    assert!(fails(&dir, &["predict", "run", "text.png"], 1).contains("text.png: no PNG or JPEG"));
+    assert!(fails(&dir, &["predict", "run", "text.png"], 1).contains("text.png: no PNG, JPEG"));
     assert!(fails(&dir, &["predict", "run", "no.png"], 1).contains("no.png"));
     assert!(fails(&dir, &["predict", "nowhere", &good], 1).contains("nowhere"));
     assert!(fails(&dir, &["predict", "run"], 2).contains("<IMAGE>"));

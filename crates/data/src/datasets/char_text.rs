@@ -95,6 +95,29 @@ impl CharText {
     /// # Errors
     /// If it is too short for one block.
     pub fn new(text: &str, split: Split, options: CharTextOptions) -> Result<CharText> {
+        let characters: Vec<char> = text.chars().collect();
+        let mut vocabulary = characters.clone();
+        vocabulary.sort_unstable();
+        vocabulary.dedup();
+        CharText::cut(characters, vocabulary, split, options)
+    }
+
+    /// One part of bytes of any kind: a token is a byte, and the vocabulary, all 256 of them, are
+    /// written as the characters of their numbers.
+    ///
+    /// # Errors
+    /// If there are too few for one block.
+    pub fn from_bytes(bytes: &[u8], split: Split, options: CharTextOptions) -> Result<CharText> {
+        let characters = bytes.iter().copied().map(char::from).collect();
+        CharText::cut(characters, (0..=u8::MAX).map(char::from).collect(), split, options)
+    }
+
+    fn cut(
+        characters: Vec<char>,
+        vocabulary: Vec<char>,
+        split: Split,
+        options: CharTextOptions,
+    ) -> Result<CharText> {
         let CharTextOptions { block_size, stride, test_fraction } = options;
         let stride = stride.unwrap_or(block_size);
         if block_size == 0 || stride == 0 || !(test_fraction > 0.0 && test_fraction < 1.0) {
@@ -104,15 +127,12 @@ impl CharText {
             );
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        let mut vocabulary: Vec<char> = text.chars().collect();
-        let test = (vocabulary.len() as f64 * test_fraction).round() as usize;
+        let test = (characters.len() as f64 * test_fraction).round() as usize;
         let range = match split {
-            Split::Train => 0..vocabulary.len() - test,
-            Split::Test => vocabulary.len() - test..vocabulary.len(),
+            Split::Train => 0..characters.len() - test,
+            Split::Test => characters.len() - test..characters.len(),
         };
-        let part: Vec<char> = vocabulary[range].to_vec();
-        vocabulary.sort_unstable();
-        vocabulary.dedup();
+        let part = &characters[range];
         if part.len() <= block_size {
             let message = format!(
                 "the part to {split} has {} characters, and a block of {block_size} needs one \
@@ -160,6 +180,15 @@ impl Dataset for CharText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_of_any_kind_are_tokens() {
+        let options = CharTextOptions { block_size: 2, stride: None, test_fraction: 0.4 };
+        let bytes = CharText::from_bytes(&[0, 255, 7, 128, 3], Split::Train, options).unwrap();
+        assert_eq!((bytes.len(), bytes.vocabulary().len()), (1, 256));
+        let (input, target) = bytes.get(0).unwrap();
+        assert_eq!((input.data(), target.data()), (&[0, 255][..], &[255, 7][..]));
+    }
 
     #[test]
     fn blocks_cover_the_text_once() {

@@ -3,14 +3,12 @@
 //!
 //! Such a file has no header, so its length alone tells whether it is whole.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use flate2::bufread::GzDecoder;
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::LabelledImages;
+use super::archive::Source;
 use crate::{Array, Split};
 
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
@@ -128,7 +126,11 @@ impl Cifar {
         };
         let mut pixels = Vec::with_capacity(files.len() * images * PIXELS);
         let mut labels = Vec::with_capacity(files.len() * images);
-        for (name, content) in self.read(path, files, images)? {
+        let source =
+            Source { name: self.name, folder: self.folder, archive: self.archive, url: URL };
+        // One byte more than there should be tells that there is more.
+        let limit = (images * self.record() + 1) as u64;
+        for (name, content) in source.read(path, files, limit)? {
             self.split(&name, &content, images, &mut pixels, &mut labels)?;
         }
         Ok(LabelledImages::new(
@@ -138,85 +140,6 @@ impl Cifar {
             Array::new([labels.len()], labels)?,
             self.classes.iter().map(|class| class.to_string()).collect(),
         ))
-    }
-
-    /// The content of the `files`, with the names that messages call them by.
-    fn read(&self, path: &Path, files: &[&str], images: usize) -> Result<Vec<(String, Vec<u8>)>> {
-        // One byte more than there should be tells that there is more.
-        let limit = (images * self.record() + 1) as u64;
-        let folders = [path.to_owned(), path.join(self.folder)];
-        if let Some(folder) = folders.iter().find(|folder| folder.join(files[0]).exists()) {
-            let read = |file: &&str| {
-                let path = folder.join(file);
-                let name = path.display().to_string();
-                let mut content = Vec::new();
-                let outcome =
-                    File::open(&path).and_then(|f| f.take(limit).read_to_end(&mut content));
-                let failed = |e: io::Error| {
-                    Error::new(ErrorKind::Io, format!("{name}: {e}; get it again from {URL}"))
-                };
-                outcome.map_err(failed)?;
-                Ok((name, content))
-            };
-            return files.iter().map(read).collect();
-        }
-        let archives = [path.to_owned(), path.join(self.archive)];
-        match archives.iter().find(|archive| archive.is_file()) {
-            Some(archive) => self.read_archive(archive, files, limit),
-            None => {
-                let message = format!(
-                    "{}: found neither {} nor {} in {}; give the folder that holds them, or get \
-                     them from {URL} (\"binary version\")",
-                    self.name,
-                    files.join(", "),
-                    self.archive,
-                    path.display()
-                );
-                Err(Error::new(ErrorKind::Io, message))
-            }
-        }
-    }
-
-    /// As [`read`](Cifar::read), from the archive; nothing is unpacked.
-    fn read_archive(
-        &self,
-        path: &Path,
-        files: &[&str],
-        limit: u64,
-    ) -> Result<Vec<(String, Vec<u8>)>> {
-        let damaged = |e: io::Error| {
-            let message = format!(
-                "{}: cannot be read as a .tar.gz archive ({e}); get it again from {URL}",
-                path.display()
-            );
-            Error::new(ErrorKind::Format, message)
-        };
-        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(damaged)?);
-        let mut archive = tar::Archive::new(GzDecoder::new(file));
-        let mut found: Vec<Option<(String, Vec<u8>)>> = files.iter().map(|_| None).collect();
-        for entry in archive.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
-            let inside: PathBuf = entry.path().map_err(damaged)?.into_owned();
-            let wanted = files.iter().position(|file| inside.file_name() == Some(file.as_ref()));
-            if let Some(at) = wanted {
-                let mut content = Vec::new();
-                entry.by_ref().take(limit).read_to_end(&mut content).map_err(damaged)?;
-                found[at] = Some((format!("{}, {}", path.display(), inside.display()), content));
-            }
-            if found.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        let missing = files.iter().zip(&found).find(|(_, content)| content.is_none());
-        if let Some((file, _)) = missing {
-            let message = format!(
-                "{}: there is no {file} in it; get {} from {URL} (\"binary version\")",
-                path.display(),
-                self.archive
-            );
-            return Err(Error::new(ErrorKind::Data, message));
-        }
-        Ok(found.into_iter().flatten().collect())
     }
 
     /// Splits a file into pixels and labels.
@@ -272,7 +195,8 @@ impl Cifar {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::path::PathBuf;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;

@@ -11,7 +11,7 @@ use crate::Split;
 const FILES: IdxFolder = IdxFolder {
     name: "FashionMNIST",
     url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    classes: [
+    classes: &[
         "T-shirt/top",
         "Trouser",
         "Pullover",

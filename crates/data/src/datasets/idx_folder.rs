@@ -17,7 +17,7 @@ pub(super) struct IdxFolder {
     pub(super) name: &'static str,
     /// Where the files can be had.
     pub(super) url: &'static str,
-    pub(super) classes: [&'static str; 10],
+    pub(super) classes: &'static [&'static str],
 }
 
 impl IdxFolder {
@@ -46,7 +46,7 @@ impl IdxFolder {
             Array::new([n, 1, SIDE, SIDE], images.bytes)?,
             255,
             Array::new([n], labels.bytes.into_iter().map(i64::from).collect())?,
-            self.classes.map(String::from).to_vec(),
+            self.classes.iter().map(|class| class.to_string()).collect(),
         ))
     }
 

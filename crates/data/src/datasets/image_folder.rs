@@ -9,14 +9,12 @@ use std::thread;
 
 use gradus_tensor::{Error, ErrorKind, Result};
 
-use super::image_file::image_size;
+use super::image_file::{LONGEST, image_size};
 use super::{ImageSize, LabelledImages, choose, read_image};
 use crate::{Array, Dataset, Image, Normalization, Split};
 
 /// The endings of files that are read.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
-/// The longest side of an image that is resized.
-const MOST: usize = 1 << 14;
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 /// How the part to train on is called, and those to test.
 const TRAIN: &str = "train";
 const TEST: [&str; 3] = ["test", "val", "valid"];
@@ -28,6 +26,9 @@ pub struct ImageFolderOptions {
     pub channels: usize,
     /// The size that every image is scaled to; by default none, and all must have one size.
     pub resize: Option<ImageSize>,
+    /// Whether images may have different sizes, which [transforms](crate::transforms) will make
+    /// equal. Not by default: another size than the first image's is then an error.
+    pub any_size: bool,
     /// The share of each class to test on, where the folder itself has no parts: 0.2 by default.
     pub test_fraction: f64,
     /// Decides which images these are: 0 by default.
@@ -36,11 +37,17 @@ pub struct ImageFolderOptions {
 
 impl Default for ImageFolderOptions {
     fn default() -> ImageFolderOptions {
-        ImageFolderOptions { channels: 3, resize: None, test_fraction: 0.2, seed: 0 }
+        ImageFolderOptions {
+            channels: 3,
+            resize: None,
+            any_size: false,
+            test_fraction: 0.2,
+            seed: 0,
+        }
     }
 }
 
-/// PNG and JPEG files, the classes being the names of the folders they are in: torchvision's class
+/// PNG, JPEG, WebP and BMP files, the classes being the names of the folders they are in: torchvision's class
 /// of this name.
 ///
 /// ```text
@@ -61,7 +68,8 @@ pub struct ImageFolder {
     classes: Vec<String>,
     channels: usize,
     resize: Option<ImageSize>,
-    size: ImageSize,
+    /// None if they differ.
+    size: Option<ImageSize>,
     normalization: Option<Arc<Normalization>>,
 }
 
@@ -79,10 +87,10 @@ impl ImageFolder {
         let dir = dir.as_ref();
         let sides = options.resize.map_or([1; 2], |size| [size.height, size.width]);
         if ![1, 3].contains(&options.channels)
-            || sides.iter().any(|side| !(1..=MOST).contains(side))
+            || sides.iter().any(|side| !(1..=LONGEST).contains(side))
         {
             let message = format!(
-                "images have 1 channel (grey) or 3 (colour), not {}, and are resized to 1 to {MOST} \
+                "images have 1 channel (grey) or 3 (colour), not {}, and are resized to 1 to {LONGEST} \
                  pixels along each side, not {sides:?}",
                 options.channels
             );
@@ -103,9 +111,10 @@ impl ImageFolder {
             (false, _) => chosen(dir, split, &options)?,
         };
         let size = match (options.resize, files.first()) {
-            (Some(size), _) => size,
-            (None, Some((first, _))) => image_size(first)?,
-            (None, None) => ImageSize { height: 0, width: 0 },
+            (Some(size), _) => Some(size),
+            (None, _) if options.any_size => None,
+            (None, Some((first, _))) => Some(image_size(first)?),
+            (None, None) => Some(ImageSize { height: 0, width: 0 }),
         };
         let folder = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
         Ok(ImageFolder {
@@ -130,8 +139,8 @@ impl ImageFolder {
         &self.classes
     }
 
-    /// The size of every image.
-    pub fn image_size(&self) -> ImageSize {
+    /// The size of every image; none if they may differ.
+    pub fn image_size(&self) -> Option<ImageSize> {
         self.size
     }
 
@@ -140,7 +149,15 @@ impl ImageFolder {
     /// # Errors
     /// The first, in the order of the files, of those that a sample has.
     pub fn in_memory(&self, threads: usize) -> Result<LabelledImages> {
-        let pixels = self.channels * self.size.height * self.size.width;
+        let Some(size) = self.size else {
+            let message = format!(
+                "{}: images of different sizes make no array; set `resize`, or decode them when they \
+                 are asked for",
+                self.name
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        };
+        let pixels = self.channels * size.height * size.width;
         let count = self.files.len();
         let total = pixels.checked_mul(count).ok_or_else(|| {
             Error::new(ErrorKind::Data, format!("{}: too large for memory", self.name))
@@ -183,7 +200,7 @@ impl ImageFolder {
         }
         let images = LabelledImages::new(
             self.name.clone(),
-            Array::new([count, self.channels, self.size.height, self.size.width], images)?,
+            Array::new([count, self.channels, size.height, size.width], images)?,
             255,
             Array::new([count], self.files.iter().map(|(_, label)| *label).collect())?,
             self.classes.clone(),
@@ -204,17 +221,23 @@ impl Dataset for ImageFolder {
         let image = read_image(path, self.channels, self.resize)?;
         let shape = image.pixels().shape();
         let size = ImageSize { height: shape[1], width: shape[2] };
-        if size != self.size {
+        if let Some(expected) = self.size
+            && size != expected
+        {
             let message = format!(
                 "{}: the image is {size}, but {}, the first, is {} (height × width); set `resize` \
                  to scale all images to one size",
                 path.display(),
                 self.files[0].0.display(),
-                self.size
+                expected
             );
             return Err(Error::new(ErrorKind::Data, message));
         }
         Ok((image.with_normalization(self.normalization.clone()), *label))
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.files[index].0.display().to_string()
     }
 
     fn name(&self) -> String {

@@ -11,7 +11,7 @@ use crate::Split;
 const FILES: IdxFolder = IdxFolder {
     name: "MNIST",
     url: "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
 };
 
 /// MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): 60,000 handwritten digits to train on and 10,000

@@ -7,7 +7,7 @@ use gradus_ir::{DType, Element, Scalar, Shape, Type};
 use smallvec::smallvec;
 
 use crate::device::{Device, Storage};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::node::Operand;
 use crate::random;
 use crate::record::{fail, record, record_source};
@@ -37,6 +37,32 @@ impl Tensor {
     #[track_caller]
     pub fn from_vec<T: Element>(data: Vec<T>, shape: impl Into<Shape>) -> Tensor {
         Tensor::from_slice(&data, shape)
+    }
+
+    /// A tensor on the processor whose elements `write` puts where they stay, in memory aligned to cache lines:
+    /// for who assembles a batch and would otherwise copy it once more. `write` must set every element; what it
+    /// finds there is arbitrary.
+    ///
+    /// # Errors
+    /// That of `write`.
+    ///
+    /// ```
+    /// use gradus_tensor::Tensor;
+    /// let x = Tensor::from_writer([2, 2], |elements: &mut [f32]| {
+    ///     elements.iter_mut().zip(1..).for_each(|(x, i)| *x = i as f32);
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_writer<T: Element<Stored = T>>(
+        shape: impl Into<Shape>,
+        write: impl FnOnce(&mut [T]) -> Result<()>,
+    ) -> Result<Tensor> {
+        let (shape, location) = (shape.into(), Location::caller());
+        let storage = Storage::from_writer(shape.numel(), write)?;
+        Ok(Tensor::leaf(storage, Type::new(shape, T::DTYPE), Device::Cpu, None, location))
     }
 
     /// A number as a tensor without axes: `float32`, `int64` or `bool`.

@@ -4,6 +4,7 @@
 //! found by recording the forward pass of a small batch of zeros: nothing is computed, and a layer
 //! that does not fit is a failed tensor that says why.
 
+use gradus_data::transforms::Pipeline;
 use gradus_data::{Dataset, Split};
 use gradus_nn::optim::Optimizer;
 use gradus_nn::{Layer, Module, Sequential};
@@ -12,7 +13,7 @@ use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
 use super::layers::batch_of;
 use super::{
     AnyLoss, AnyOptimizer, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput, OPTIMIZERS,
-    RunLength, SCHEDULES, Scheduler, Value,
+    RunLength, SCHEDULES, Scheduler, TRANSFORMS, Value,
 };
 use crate::data::{Data, DataSpec, Task};
 
@@ -26,11 +27,31 @@ impl Config {
     /// If their files are missing or damaged, or there are no samples.
     pub fn open(&mut self, split: Split) -> Result<Data> {
         let data = self.data.build(DATASETS, split)?;
+        let data = match self.pipeline(split)? {
+            pipeline if pipeline.is_empty() => data,
+            pipeline => {
+                let place = self.data.place();
+                data.transformed(pipeline).map_err(|e| place.error(e.message()))?
+            }
+        };
         if data.samples().is_empty() {
             let message = format!("{}: there are no samples in it", data.samples().name());
             return Err(Error::new(ErrorKind::Data, message));
         }
         Ok(data)
+    }
+
+    /// What is done to the images of one part. The random transforms follow from the seed.
+    fn pipeline(&mut self, split: Split) -> Result<Pipeline> {
+        let (choices, given) = match (split, &mut self.test_transforms) {
+            (Split::Test, Some(choices)) => (choices, true),
+            _ => (&mut self.transforms, false),
+        };
+        let pipeline =
+            choices.iter_mut().try_fold(Pipeline::new(self.seed), |pipeline, choice| {
+                Ok::<_, Error>(pipeline.add(choice.build(TRANSFORMS, ())?))
+            })?;
+        Ok(if split == Split::Test && !given { pipeline.deterministic() } else { pipeline })
     }
 
     /// What a model must know of the data. They are read no further than that needs.

@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use gradus_data::datasets::{
-    self, CharText, CharTextOptions, ImageFolder, ImageFolderOptions, ImageSize, Table,
+    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize, Table,
     TableOptions, Target,
 };
 use gradus_data::{LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::table::table;
-use super::value::Probability;
+use super::transforms::words;
+use super::value::{Probability, Setting, Value};
 use crate::data::{Data, DataSpec, Input, Task};
 
 /// Numbers for each channel of an image.
@@ -34,6 +35,27 @@ table! {
     "fashion-mnist" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
         images(datasets::fashion_mnist(path, split)?, mean, std)
     };
+    /// KMNIST: handwritten hiragana, 60,000 + 10,000 of 1×28×28
+    "kmnist" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::kmnist(path, split)?, mean, std)
+    };
+    /// EMNIST: handwritten characters of 1×28×28; `kind` is balanced, byclass, bymerge, letters, digits or mnist
+    "emnist" {
+        path: PathBuf,
+        kind: EmnistKind = EmnistKind::Balanced,
+        mean: Channels = None,
+        std: Channels = None,
+    } => {
+        images(datasets::emnist(path, split, kind)?, mean, std)
+    };
+    /// SVHN: digits of house numbers, 73,257 + 26,032 of 3×32×32
+    "svhn" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::svhn(path, split)?, mean, std)
+    };
+    /// STL-10: photographs, 5,000 + 8,000 of 3×96×96
+    "stl10" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
+        images(datasets::stl10(path, split)?, mean, std)
+    };
     /// CIFAR-10: photographs, 50,000 + 10,000 of 3×32×32
     "cifar10" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
         images(datasets::cifar10(path, split)?, mean, std)
@@ -42,21 +64,22 @@ table! {
     "cifar100" { path: PathBuf, mean: Channels = None, std: Channels = None } => {
         images(datasets::cifar100(path, split)?, mean, std)
     };
-    /// PNG and JPEG files, a folder for each class
+    /// PNG, JPEG, WebP and BMP files, a folder for each class
     "image-folder" {
         path: PathBuf,
         channels: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2),
         resize: Option<[usize; 2]> = None,
+        any_size: bool = false,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
-        in_memory: bool = true,
+        in_memory: bool = !any_size,
         mean: Channels = None,
         std: Channels = None,
     } => {
         let resize = resize.map(|[height, width]| ImageSize { height, width });
         let test_fraction = test_fraction.0;
         let options =
-            ImageFolderOptions { channels: channels.get(), resize, test_fraction, seed };
+            ImageFolderOptions { channels: channels.get(), resize, any_size, test_fraction, seed };
         image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
     };
     /// A CSV table with a number to predict
@@ -102,6 +125,15 @@ table! {
     };
 }
 
+words!(EmnistKind, "\"balanced\", \"byclass\", \"bymerge\", \"letters\", \"digits\" or \"mnist\"", {
+    "balanced" => EmnistKind::Balanced,
+    "byclass" => EmnistKind::ByClass,
+    "bymerge" => EmnistKind::ByMerge,
+    "letters" => EmnistKind::Letters,
+    "digits" => EmnistKind::Digits,
+    "mnist" => EmnistKind::Mnist,
+});
+
 fn images(images: LabelledImages, mean: Channels, std: Channels) -> Result<Data> {
     let normalization = normalization(mean, std)?;
     let spec = DataSpec {
@@ -122,7 +154,8 @@ fn image_folder(
         return images(folder.in_memory(gradus_tensor::num_threads())?, mean, std);
     }
     let normalization = normalization(mean, std)?;
-    let size = folder.image_size();
+    // Of images of any size, what the first one becomes is known once it is transformed.
+    let size = folder.image_size().unwrap_or(ImageSize { height: 1, width: 1 });
     let spec = DataSpec {
         input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },

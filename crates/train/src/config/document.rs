@@ -56,6 +56,16 @@ impl Node {
     }
 }
 
+impl Entry {
+    /// What it stands for, with some keys of its table taken out.
+    pub(super) fn without<const N: usize>(&self, keys: [&str; N]) -> (Node, [Option<&Entry>; N]) {
+        let Node::Table(entries) = &self.node else { return (self.node.clone(), [None; N]) };
+        let taken = keys.map(|key| entries.iter().find(|entry| entry.key == key));
+        let left = entries.iter().filter(|entry| !keys.contains(&entry.key.as_str()));
+        (Node::Table(left.cloned().collect()), taken)
+    }
+}
+
 /// The entries of the file `name`, in the order in which they are written.
 pub(super) fn parse(text: &str, name: &str) -> Result<Vec<Entry>> {
     let file = File { text, name };

@@ -1,7 +1,7 @@
 //! What decides the result of a run: the configuration file, read, checked and written.
 //!
 //! A configuration chooses from tables: [`DATASETS`], [`LAYERS`], [`LOSSES`], [`OPTIMIZERS`],
-//! [`SCHEDULES`]. Reading one checks names, keys and types at once, with the line of each mistake;
+//! [`SCHEDULES`], [`TRANSFORMS`]. Reading one checks names, keys and types at once, with the line of each mistake;
 //! what depends on the data, such as the sizes of layers, is found when the model is
 //! [made](Config::model) by recording its forward pass, which computes nothing.
 
@@ -13,6 +13,7 @@ mod losses;
 mod optimizers;
 mod schedules;
 mod table;
+mod transforms;
 mod value;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use losses::{AnyLoss, LOSSES};
 pub use optimizers::{AnyOptimizer, OPTIMIZERS};
 pub use schedules::{AnySchedule, Every, RunLength, SCHEDULES, Scheduler};
 pub use table::{Choice, Keys, Row};
+pub use transforms::{AnyTransform, Byte, Margins, Sides, TRANSFORMS};
 pub use value::{Positive, Probability, Setting, Value};
 
 use self::document::{Entry, Node, Place, parse};
@@ -74,6 +76,10 @@ batch_size = 32
 pub struct Config {
     /// One of [`DATASETS`].
     pub data: Choice,
+    /// Each one of [`TRANSFORMS`]: what is done to the images that are trained on.
+    pub transforms: Vec<Choice>,
+    /// What is done to those that are tested on; by default, what is not random in `transforms`.
+    pub test_transforms: Option<Vec<Choice>>,
     /// Each one of [`LAYERS`].
     pub layers: Vec<Choice>,
     /// One of [`LOSSES`]; by default the one that suits the data.
@@ -123,7 +129,11 @@ impl Config {
         };
 
         let data = required("data")?;
-        let data = Choice::read(DATASETS, "dataset", &data.place, &data.node)?;
+        let (data_node, [transforms, test_transforms]) =
+            data.without(["transforms", "test_transforms"]);
+        let data = Choice::read(DATASETS, "dataset", &data.place, &data_node)?;
+        let transforms = transforms.map(read_transforms).transpose()?.unwrap_or_default();
+        let test_transforms = test_transforms.map(read_transforms).transpose()?;
         let layers = read_layers(required("model")?)?;
         let read_loss = |e: &Entry| Choice::read(LOSSES, "loss", &e.place, &e.node);
         let loss = section("loss").map(read_loss).transpose()?;
@@ -146,6 +156,8 @@ impl Config {
         };
         Ok(Config {
             data,
+            transforms,
+            test_transforms,
             layers,
             loss,
             optimizer,
@@ -249,11 +261,24 @@ impl Config {
             )));
         }
         self.data.check(DATASETS)?;
+        let transforms = self.transforms.iter().chain(self.test_transforms.iter().flatten());
+        transforms.into_iter().try_for_each(|transform| transform.check(TRANSFORMS))?;
         self.layers.iter().try_for_each(|layer| layer.check(LAYERS))?;
         self.loss.iter().try_for_each(|loss| loss.check(LOSSES))?;
         self.optimizer.check(OPTIMIZERS)?;
         self.schedule.iter().try_for_each(|schedule| schedule.check(SCHEDULES))
     }
+}
+
+fn read_transforms(entry: &Entry) -> Result<Vec<Choice>> {
+    let Node::List(list) = &entry.node else {
+        let key = &entry.key;
+        return Err(entry
+            .place
+            .error(format_args!("`{key}` is a list of transforms, in brackets")));
+    };
+    let read = |(place, node): &(Place, Node)| Choice::read(TRANSFORMS, "transform", place, node);
+    list.iter().map(read).collect()
 }
 
 fn read_layers(section: &Entry) -> Result<Vec<Choice>> {
@@ -287,12 +312,27 @@ impl Setting for Device {
 /// The configuration as a file that [`Config::parse`] reads.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let section = |f: &mut fmt::Formatter<'_>, name: &str, choice: &Choice| {
+        let head = |f: &mut fmt::Formatter<'_>, name: &str, choice: &Choice| {
             writeln!(f, "[{name}]\ntype = {}", Value::Text(choice.name().to_owned()))?;
-            choice.keys.lines().try_for_each(|line| writeln!(f, "{line}"))?;
+            choice.keys.lines().try_for_each(|line| writeln!(f, "{line}"))
+        };
+        let section = |f: &mut fmt::Formatter<'_>, name: &str, choice: &Choice| {
+            head(f, name, choice)?;
             writeln!(f)
         };
-        section(f, "data", &self.data)?;
+        let list = |f: &mut fmt::Formatter<'_>, key: &str, choices: &[Choice]| {
+            writeln!(f, "{key} = [")?;
+            choices.iter().try_for_each(|choice| writeln!(f, "    {choice},"))?;
+            writeln!(f, "]")
+        };
+        head(f, "data", &self.data)?;
+        if !self.transforms.is_empty() {
+            list(f, "transforms", &self.transforms)?;
+        }
+        if let Some(transforms) = &self.test_transforms {
+            list(f, "test_transforms", transforms)?;
+        }
+        writeln!(f)?;
         writeln!(f, "[model]\nlayers = [")?;
         self.layers.iter().try_for_each(|layer| writeln!(f, "    {layer},"))?;
         writeln!(f, "]\n")?;
