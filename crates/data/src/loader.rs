@@ -139,6 +139,14 @@ impl<D: Dataset + 'static> DataLoader<D> {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
+    /// The samples of batch `number` of `epoch`, as positions in the dataset: to say which they were.
+    pub fn samples_of(&self, epoch: u64, number: usize) -> Vec<usize> {
+        let samples = self.dataset.len();
+        let start = number.saturating_mul(self.batch_size).min(samples);
+        let end = start.saturating_add(self.batch_size).min(samples);
+        Order::of_epoch(self.shuffle, epoch, samples).samples(start..end)
+    }
+
     /// The batches of `epoch` from number `first` on, whatever the loader has delivered before: to
     /// resume in mid-epoch. What it delivers equals what follows after `first` batches of the whole
     /// epoch.
