@@ -9,6 +9,7 @@ mod options;
 mod predict;
 mod summary;
 mod train;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Summary(summary::Summary),
+    Verify(verify::Verify),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::Predict(predict) => predict.run(),
         Command::Summary(summary) => summary.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };

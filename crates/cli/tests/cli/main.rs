@@ -3,6 +3,7 @@
 mod command;
 mod configs;
 mod data;
+mod kills;
 mod manual;
 mod predict;
 mod runs;
