@@ -105,7 +105,7 @@ impl Trainer<'_> {
                 }
                 let norm = self.options.clip_norm.map(|max| clip_grad_norm_(&parameters, max));
                 if self.options.guard {
-                    guard::check_gradients(&parameters);
+                    guard::check_gradients(&parameters, norm.as_ref());
                 }
 
                 // Loss, gradients, update and metrics run here, as one plan. If a check fails,

@@ -4,7 +4,7 @@
 //! So the batch can be computed once more, slowly, to find out where it went wrong first.
 
 use gradus_tensor::{
-    Error, ErrorKind, Parameter, RngState, Tensor, as_one_plan, evaluate, first_not_finite,
+    DType, Error, ErrorKind, Parameter, RngState, Tensor, as_one_plan, evaluate, first_not_finite,
     no_grad, set_rng_state,
 };
 
@@ -19,14 +19,21 @@ pub(super) fn checked_loss(loss: &Tensor) -> Tensor {
     loss.checked_finite(LOSS)
 }
 
-/// Fails the step if a gradient is not finite.
-pub(super) fn check_gradients(parameters: &[Parameter]) {
+/// Fails the step if a gradient is not finite; `norm` is that of all of them, if it is known.
+///
+/// One number stands for all: times 0, what is not finite becomes NaN, and a sum keeps it. That is
+/// one look at each element, by the loops that reductions have anyway.
+pub(super) fn check_gradients(parameters: &[Parameter], norm: Option<&Tensor>) {
     as_one_plan(|| {
         no_grad(|| {
-            for grad in parameters.iter().filter_map(Parameter::grad) {
-                // The check is an effect: it needs nobody to hold what it passes on.
-                let _ = grad.checked_finite(GRADIENT);
-            }
+            let zero = |grad: Tensor| (grad * 0.0).cast(DType::F32).sum();
+            let grads = || parameters.iter().filter_map(Parameter::grad);
+            let total = match norm {
+                Some(norm) => Some(norm.clone()),
+                None => grads().map(zero).reduce(|sum, next| sum + next),
+            };
+            // The check is an effect: it needs nobody to hold what it passes on.
+            let _ = total.map(|total| total.checked_finite(GRADIENT));
         });
     });
 }
@@ -45,7 +52,8 @@ pub(super) fn explain<O: Objective>(
         return error;
     }
     let place = first_bad(objective, batch, random).unwrap_or_else(|| {
-        "computed once more, everything is finite: the step before may have been of another batch"
+        "computed once more, every element is finite: the sum of the squares of the gradients \
+         overflows"
             .to_owned()
     });
     let message = format!(
