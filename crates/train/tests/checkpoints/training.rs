@@ -90,7 +90,7 @@ fn a_full_disk_does_not_end_the_run() {
     assert_eq!(train(on(&full), filling(&full, 12, 99), 30), expected);
     full.heal();
     assert!(!warnings.borrow().is_empty());
-    let first = &warnings.borrow()[0];
+    let first = warnings.borrow()[0].clone();
     assert!(
         first.contains("cannot save the checkpoint") && first.contains("training goes on"),
         "{first}"
