@@ -58,7 +58,8 @@ use state::Totals;
 /// ```
 /// use gradus_data::{DataLoader, Split, datasets};
 /// use gradus_nn::optim::Adam;
-/// use gradus_nn::{CrossEntropyLoss, Flatten, Linear, Module, ReLU, Sequential};
+/// use gradus_nn::{CrossEntropyLoss, Flatten, Linear, Module, Sequential};
+/// use gradus_tensor::Tensor;
 /// use gradus_train::trainer::{Supervised, Trainer};
 ///
 /// gradus_tensor::manual_seed(0);
@@ -66,13 +67,12 @@ use state::Totals;
 /// let validation = DataLoader::new(datasets::digits(Split::Test)).batch_size(256);
 /// let model = Sequential::new().add(Flatten::default()).add(Linear::new(64, 10));
 /// let criterion = CrossEntropyLoss::default();
-/// let loss = |logits: &_, labels: &_| criterion.forward(logits, labels);
+/// let loss = |logits: &Tensor, labels: &Tensor| criterion.forward(logits, labels);
 ///
 /// let mut trainer = Trainer::new(Adam::new(model.parameters(), 3e-3)).epochs(2).clip_norm(1.0);
 /// let fit = trainer.fit(&Supervised::new(&model, &loss), &loader, Some(&validation))?;
 /// assert_eq!((fit.step, fit.epochs.len()), (46, 2));
 /// assert!(fit.epochs[1].loss < fit.epochs[0].loss);
-/// # let _ = ReLU;
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```
 pub struct Trainer<'a> {

@@ -34,10 +34,10 @@ pub struct Cost {
 ///
 /// ```
 /// use gradus_nn::{CrossEntropyLoss, Linear};
-/// use gradus_tensor::Device;
+/// use gradus_tensor::{Device, Tensor};
 /// use gradus_train::trainer::Supervised;
 /// let (model, criterion) = (Linear::new(64, 10), CrossEntropyLoss::default());
-/// let loss = |logits: &_, labels: &_| criterion.forward(logits, labels);
+/// let loss = |logits: &Tensor, labels: &Tensor| criterion.forward(logits, labels);
 /// let objective = Supervised::new(&model, &loss);
 /// # let _ = objective.on(Device::Cpu);
 /// ```
