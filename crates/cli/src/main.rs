@@ -12,6 +12,7 @@ mod options;
 mod predict;
 mod summary;
 mod train;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
     Check(check::Check),
     Bench(bench::Bench),
     Data(data::Data),
+    Verify(verify::Verify),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Bench(bench) => bench.run(),
         Command::Data(data) => data.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };

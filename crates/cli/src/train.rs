@@ -1,11 +1,13 @@
 //! `gradus train`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use gradus::train::config::{DATASETS, Value};
-use gradus::train::{Config, Progress};
+use gradus::train::trainer::Ended;
+use gradus::train::{Config, Outcome, Progress, Resume, RunFolder, RunOptions};
 use gradus::{Device, Error, ErrorKind, Result};
 
 use crate::options::{self, Resources};
@@ -22,6 +24,8 @@ use crate::print;
   gradus train --epochs 40 --lr 1e-3 --seed 7
   gradus train configs/mnist_mlp.toml --data-dir ~/mnist
   gradus train --data mnist --data-dir ~/mnist --batch-size 64 --epochs 3 --out runs/mnist
+  gradus train configs/mnist_mlp.toml --resume auto
+  gradus train --resume runs/mnist-1 --epochs 20
   gradus eval \"$(gradus train --quiet)\"")]
 pub struct Train {
     /// The configuration: data, model, optimizer and so on. Options say otherwise
@@ -62,6 +66,25 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
+    /// Go on with an interrupted run: its folder, or `auto` for the one in --out, or else the newest
+    /// of the dataset that is not finished, or else a new one
+    #[arg(long, value_name = "auto|DIR")]
+    resume: Option<PathBuf>,
+
+    /// Train on one batch and validate on one, to see whether everything fits; saves nothing
+    #[arg(long)]
+    fast_dev_run: bool,
+
+    /// Train on the first batch again and again: a model that does not learn it by heart has a
+    /// mistake in it; saves nothing
+    #[arg(long, conflicts_with = "resume")]
+    overfit_one_batch: bool,
+
+    /// Try rising learning rates instead: write the curve to FILE (.svg, and .csv beside it) and
+    /// print where the loss falls most steeply
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "fast_dev_run", "overfit_one_batch"])]
+    find_lr: Option<PathBuf>,
+
     /// Print nothing but the folder of the run
     #[arg(long)]
     quiet: bool,
@@ -70,17 +93,80 @@ pub struct Train {
 impl Train {
     pub fn run(self) -> Result<()> {
         let workers = self.resources.apply();
-        let config = self.config()?;
-        let progress = Progress::new(self.quiet);
-        let (folder, test) =
-            gradus::train::train(&config, workers, self.out.as_deref(), &progress)?;
-        let folder = folder.path().display();
-        if self.quiet {
-            return print(folder);
+        let resume = self.resume()?;
+        let config = match &resume {
+            Resume::Folder(folder) => self.resumed_config(folder)?,
+            _ => self.config()?,
+        };
+        if let Some(file) = &self.find_lr {
+            return find_lr(&config, workers, file);
         }
-        print(format_args!(
-            "\n{test}\n\nsaved in {folder}; to evaluate it again: gradus eval {folder}"
-        ))
+        let progress = Progress::new(self.quiet);
+        let options = RunOptions {
+            workers,
+            out: self.out,
+            resume,
+            fast_dev_run: self.fast_dev_run,
+            overfit_one_batch: self.overfit_one_batch,
+            ..RunOptions::default()
+        };
+        let Outcome { folder, test, ended } = gradus::train::run(&config, &options, &progress)?;
+        let folder = folder.map(|folder| folder.path().display().to_string());
+        if let (Ended::Interrupted(signal), Some(folder)) = (&ended, &folder) {
+            let message = format!(
+                "stopped by {signal}; the run is saved, and gradus train --resume {folder} goes on \
+                 with it"
+            );
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+        if let Ended::Stopped(why) = &ended {
+            progress.line(why);
+        }
+        match (folder, test) {
+            (Some(folder), _) if self.quiet => print(folder),
+            (Some(folder), Some(test)) => print(format_args!(
+                "\n{test}\n\nsaved in {folder}; to evaluate it again: gradus eval {folder}"
+            )),
+            (_, Some(test)) if !self.quiet => print(format_args!("\n{test}\n\nnothing was saved")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which run to go on with. That of a folder has a configuration of its own.
+    fn resume(&self) -> Result<Resume> {
+        let folder = match &self.resume {
+            None => return Ok(Resume::No),
+            Some(auto) if auto.as_os_str() == "auto" => return Ok(Resume::Auto),
+            Some(folder) => folder,
+        };
+        let others = [
+            ("a configuration", self.config.is_some()),
+            ("--data", self.data.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--batch-size", self.batch_size.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--device", self.device.is_some()),
+            ("--out", self.out.is_some()),
+        ];
+        if let Some((other, _)) = others.iter().find(|(_, given)| *given) {
+            let message = format!(
+                "the run in {} has a configuration and a folder of its own; leave out {other}",
+                folder.display()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(Resume::Folder(folder.clone()))
+    }
+
+    /// The configuration of a run to go on with, perhaps for longer or with data that have moved.
+    fn resumed_config(&self, folder: &Path) -> Result<Config> {
+        let mut config = RunFolder::open(folder)?.config()?;
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        if let Some(path) = &self.data_dir {
+            let path = Value::Text(path.to_string_lossy().into_owned());
+            config.set_data_key("path", path, "--data-dir")?;
+        }
+        Ok(config)
     }
 
     /// The configuration file, or the default, and what the options say otherwise.
@@ -111,6 +197,24 @@ impl Train {
         config.device = self.device.unwrap_or(config.device);
         config.check()?;
         Ok(config)
+    }
+}
+
+/// Writes the loss at rising learning rates, and prints which to try.
+fn find_lr(config: &Config, workers: usize, file: &Path) -> Result<()> {
+    let curve = gradus::train::find_learning_rate(config, workers, 1e-7..10.0, 120)?;
+    for (path, text) in
+        [(file.to_owned(), curve.to_svg()), (file.with_extension("csv"), curve.to_csv())]
+    {
+        fs::write(&path, text).map_err(|error| {
+            let message = format!("cannot write {}: {error}; check the path", path.display());
+            Error::new(ErrorKind::Io, message)
+        })?;
+    }
+    let plot = file.display();
+    match curve.suggestion() {
+        Some(rate) => print(format_args!("the loss falls most steeply at {rate:.1e}: see {plot}")),
+        None => print(format_args!("the loss does not fall at any learning rate: see {plot}")),
     }
 }
 

@@ -51,6 +51,16 @@ impl Plan {
         batches - usize::from(batches > 0 && self.positions(batches - 1).is_empty())
     }
 
+    /// The samples of batch `number`, as positions in the dataset; none if there is no such batch.
+    pub(crate) fn samples_of(&self, number: usize) -> Vec<usize> {
+        match number < self.batches() {
+            true => {
+                self.sampling.of_epoch(self.epoch, self.samples).samples(self.positions(number))
+            }
+            false => Vec::new(),
+        }
+    }
+
     /// The samples that batches of one number have in all ranks.
     fn together(&self) -> usize {
         self.batch_size.saturating_mul(self.shard.1)

@@ -245,6 +245,11 @@ impl<D: Dataset + 'static> DataLoader<D> {
         self.cursor.skipped()
     }
 
+    /// The samples of batch `number` of `epoch`, as positions in the dataset: to say which they were.
+    pub fn samples_of(&self, epoch: u64, number: usize) -> Vec<usize> {
+        self.plan(epoch).samples_of(number)
+    }
+
     /// The batches of `epoch` from number `first` on, whatever the loader has delivered before. What
     /// it delivers equals what follows after `first` batches of the whole epoch. The loader's own
     /// [position](DataLoader::position) stays.

@@ -32,7 +32,8 @@ pub(crate) fn from_bytes(bytes: &[u8], dtype: DType, shape: Shape) -> Tensor {
 }
 
 fn flat<T: Element, const N: usize>(data: Vec<T>, bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    data.into_iter().flat_map(bytes).collect()
+    // Whole elements at once: the compiler makes a copy of memory of it.
+    data.into_iter().map(bytes).collect::<Vec<[u8; N]>>().into_flattened()
 }
 
 fn tensor<T: Element, const N: usize>(

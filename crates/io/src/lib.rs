@@ -10,4 +10,6 @@ mod atomic;
 mod element;
 mod safetensors;
 
-pub use self::safetensors::{load_safetensors, load_safetensors_metadata, save_safetensors};
+pub use self::safetensors::{
+    from_safetensors, load_safetensors, load_safetensors_metadata, save_safetensors, to_safetensors,
+};

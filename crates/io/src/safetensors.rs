@@ -48,20 +48,7 @@ pub fn save_safetensors(
 ) -> Result<()> {
     let path = path.as_ref();
     let saving = |error: Error| error.context(format_args!("saving {}", path.display()));
-    let mut parts = Vec::with_capacity(tensors.len());
-    let mut names = HashSet::new();
-    for (name, tensor) in tensors {
-        if name == METADATA || !names.insert(name) {
-            let message = format!("the name `{name}` is taken; rename one of the tensors");
-            return Err(saving(Error::new(ErrorKind::Usage, message)));
-        }
-        let content = element::to_bytes(tensor)
-            .map_err(|e| saving(e.context(format_args!("tensor `{name}`"))))?;
-        parts.push((name, tensor, content));
-    }
-    // The widest first, so that every element is aligned; otherwise in the order given.
-    parts.sort_by_key(|(_, tensor, _)| Reverse(tensor.dtype().size()));
-    let header = header(&parts, metadata);
+    let (header, parts) = parts(tensors, metadata).map_err(saving)?;
     let write = |file: &File| {
         let mut file = BufWriter::new(file);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -75,8 +62,58 @@ pub fn save_safetensors(
     })
 }
 
+/// The bytes of the file that [`save_safetensors`] would write.
+///
+/// # Errors
+/// If a tensor cannot be evaluated, or a name occurs twice.
+///
+/// ```
+/// use gradus_io::{from_safetensors, to_safetensors};
+/// use gradus_tensor::Tensor;
+/// let bytes = to_safetensors(&[("x".to_owned(), Tensor::from_slice(&[1.5f64], [1]))], &[])?;
+/// assert_eq!(from_safetensors(&bytes, "memory")?[0].1.to_vec::<f64>()?, [1.5]);
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+#[track_caller]
+pub fn to_safetensors(tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let (header, parts) = parts(tensors, metadata)?;
+    let size: usize = parts.iter().map(|(_, _, content)| content.len()).sum();
+    let mut bytes = Vec::with_capacity(8 + header.len() + size);
+    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    for (_, _, content) in parts {
+        bytes.extend_from_slice(&content);
+    }
+    Ok(bytes)
+}
+
+/// A name, its tensor, and the bytes of its elements.
+type Entry<'a> = (&'a String, &'a Tensor, Vec<u8>);
+
+/// The header of a file, and what follows it.
+#[track_caller]
+fn parts<'a>(
+    tensors: &'a [(String, Tensor)],
+    metadata: &[(&str, &str)],
+) -> Result<(String, Vec<Entry<'a>>)> {
+    let mut parts = Vec::with_capacity(tensors.len());
+    let mut names = HashSet::new();
+    for (name, tensor) in tensors {
+        if name == METADATA || !names.insert(name) {
+            let message = format!("the name `{name}` is taken; rename one of the tensors");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let content =
+            element::to_bytes(tensor).map_err(|e| e.context(format_args!("tensor `{name}`")))?;
+        parts.push((name, tensor, content));
+    }
+    // The widest first, so that every element is aligned; otherwise in the order given.
+    parts.sort_by_key(|(_, tensor, _)| Reverse(tensor.dtype().size()));
+    Ok((header(&parts, metadata), parts))
+}
+
 /// The JSON that says where each tensor is. Keys are sorted: equal contents are equal files.
-fn header(parts: &[(&String, &Tensor, Vec<u8>)], metadata: &[(&str, &str)]) -> String {
+fn header(parts: &[Entry<'_>], metadata: &[(&str, &str)]) -> String {
     let mut header = serde_json::Map::new();
     // Python's reader refuses an empty map of metadata.
     if !metadata.is_empty() {
@@ -106,8 +143,19 @@ fn header(parts: &[(&String, &Tensor, Vec<u8>)], metadata: &[(&str, &str)]) -> S
 /// not have.
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
     let path = path.as_ref();
-    let bytes = read(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &bytes, &e))?;
+    decode(path, &read(path)?)
+}
+
+/// Loads all tensors from the bytes of a file, which messages call `name`.
+///
+/// # Errors
+/// As [`load_safetensors`], but for those of reading.
+pub fn from_safetensors(bytes: &[u8], name: &str) -> Result<Vec<(String, Tensor)>> {
+    decode(Path::new(name), bytes)
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(path, bytes, &e))?;
     let mut tensors = file.tensors();
     tensors.sort_by(|(a, x), (b, y)| x.data().as_ptr().cmp(&y.data().as_ptr()).then(a.cmp(b)));
     tensors

@@ -11,7 +11,8 @@ use crate::{Layer, Mode, Module};
 /// p)`, which keeps the expected value; in evaluation, passes its input on.
 ///
 /// Each call draws a mask of its own from the thread's generator
-/// ([`manual_seed`](gradus_tensor::manual_seed)).
+/// ([`manual_seed`](gradus_tensor::manual_seed)). Masks are keyed by sample: the parts of a batch get
+/// those of the whole ([`with_samples`](gradus_tensor::with_samples)).
 ///
 /// # Errors
 /// If `p` is not in 0..=1 or the input holds no floats, the output is a failed tensor.
@@ -199,11 +200,7 @@ fn keep(
     }
     let Ok(full) = input.try_shape() else { return Err(input.clone()) };
     let mask = shape(full);
-    let drawn = if mask == *full {
-        input.rand_like()
-    } else {
-        Tensor::rand(mask, input.dtype()).to(input.device())
-    };
+    let drawn = input.rand_by_sample(mask);
     if drawn.error().is_some() { Err(drawn) } else { Ok(Some(drawn.ge(p))) }
 }
 

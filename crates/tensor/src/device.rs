@@ -179,3 +179,9 @@ impl Storage {
         with_element!(array.ty().dtype, T => write::<T>(device, array))
     }
 }
+
+/// The vector instructions that kernels run with, such as `avx2`: products of matrices may round otherwise with
+/// others, so that this belongs to the receipt of a run.
+pub fn instruction_tier() -> &'static str {
+    gradus_cpu::tier().name()
+}

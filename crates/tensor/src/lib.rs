@@ -23,9 +23,10 @@ mod random;
 mod record;
 mod tensor;
 mod variable;
+mod watch;
 
 pub use autograd::{BackwardOptions, grad};
-pub use device::Device;
+pub use device::{Device, instruction_tier};
 pub use engine::{PlanStats, clear_plans, evaluate, explain_last, plan_stats};
 pub use error::{Error, ErrorKind, Result};
 pub use gradus_cpu::pool::{num_threads, set_num_threads};
@@ -38,9 +39,10 @@ pub use plans::PlanCost;
 pub use profile::{
     KernelProfile, Phase, Profile, ProfileReport, Verdict, profile, waiting_for_data,
 };
-pub use random::{RngState, manual_seed, rng_state, set_rng_state};
+pub use random::{RngState, manual_seed, rng_state, set_rng_state, with_samples};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;
 pub use variable::{Parameter, Variable};
+pub use watch::first_not_finite;
 
 pub(crate) use autograd::GradCell;

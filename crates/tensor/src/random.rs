@@ -28,6 +28,7 @@ static UNSEEDED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static STATE: Cell<Option<RngState>> = const { Cell::new(None) };
+    static SAMPLES: Cell<Option<Samples>> = const { Cell::new(None) };
 }
 
 /// Seeds the calling thread's generator and starts its streams anew. The same seed gives the same bits.
@@ -60,6 +61,53 @@ pub fn rng_state() -> RngState {
 /// Restores a state.
 pub fn set_rng_state(state: RngState) {
     STATE.set(Some(state));
+}
+
+/// Which samples of a larger batch the calling thread works on, and how many.
+#[derive(Clone, Copy)]
+struct Samples {
+    first: usize,
+    count: usize,
+}
+
+/// Runs `f` on a part of a batch: the `count` samples from number `first` on. Draws that are
+/// [keyed by sample](Tensor::rand_by_sample), such as masks of dropout, are those that the same samples get
+/// when the whole batch is computed at once, if the generator is in the same state.
+///
+/// Axis 0 of what is drawn belongs to the samples: `[count, …]`, or `[count · n, …]` where each sample has `n` rows.
+///
+/// ```
+/// use gradus_tensor::{DType, Tensor, manual_seed, with_samples};
+/// let rows = |n| Tensor::zeros([n, 3], DType::F32);
+/// manual_seed(0);
+/// let whole = rows(4).rand_by_sample([4, 3]).to_vec::<f32>()?;
+/// manual_seed(0);
+/// let part = with_samples(1, 2, || rows(2).rand_by_sample([2, 3])).to_vec::<f32>()?;
+/// assert_eq!(part, whole[3..9]);
+/// # Ok::<(), gradus_tensor::Error>(())
+/// ```
+pub fn with_samples<R>(first: usize, count: usize, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Samples>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SAMPLES.set(self.0);
+        }
+    }
+    let _restore = Restore(SAMPLES.replace(Some(Samples { first, count })));
+    f()
+}
+
+/// The key of the next random op, as operands, where what is drawn has so many elements, an equal number for each
+/// sample.
+pub(crate) fn next_key_by_sample(numel: usize) -> Operands {
+    let mut key = next_key();
+    if let Some(Samples { first, count }) = SAMPLES.get()
+        && count > 0
+        && numel.is_multiple_of(count)
+    {
+        key.push(slot(Scalar::I64((numel / count * first) as i64), DType::I64));
+    }
+    key
 }
 
 /// The key of the next random op, as operands.

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::node::{NewNode, Node, Operand, State};
 use crate::record::{self, no_grad, record};
-use crate::{GradCell, PlanCost, display};
+use crate::{GradCell, PlanCost, display, watch};
 
 /// A multi-dimensional array whose value may not have been computed yet.
 ///
@@ -155,6 +155,7 @@ impl Tensor {
     pub fn within(self, operand: &Tensor, module: &dyn fmt::Display) -> Tensor {
         let Some(error) = self.node.failed.as_ref().filter(|_| operand.node.failed.is_none())
         else {
+            watch::look(&self, operand, module);
             return self;
         };
         let named = error.within(module);

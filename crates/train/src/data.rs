@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gradus_data::transforms::Pipeline;
 use gradus_data::{Dataset, Normalization, Part};
+use gradus_tensor::philox::philox4x32;
 use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,22 @@ impl Data {
         Ok(Data::new(samples, spec))
     }
 
+    /// Holds out a part of the samples, chosen at random by a seed: what is left, and what was held
+    /// out; both keep their order.
+    pub(crate) fn hold_out(&self, part: f64, seed: u64) -> (Data, Data) {
+        let samples = self.samples.len();
+        let held = (part * samples as f64).round() as usize;
+        let mut order: Vec<(u64, usize)> = (0..samples).map(|i| (draw(seed, i), i)).collect();
+        order.sort_unstable();
+        let choose = |chosen: &[(u64, usize)]| {
+            let mut indices: Vec<usize> = chosen.iter().map(|(_, i)| *i).collect();
+            indices.sort_unstable();
+            let samples = Arc::new(Selection { samples: self.samples.clone(), indices });
+            Data { samples, spec: self.spec.clone() }
+        };
+        (choose(&order[held..]), choose(&order[..held]))
+    }
+
     /// The samples.
     pub fn samples(&self) -> &Samples {
         &self.samples
@@ -87,9 +104,55 @@ impl Dataset for TransformedImages {
         Ok((input, target))
     }
 
+    fn describe(&self, index: usize) -> String {
+        self.samples.describe(index)
+    }
+
     fn name(&self) -> String {
         self.samples.name()
     }
+}
+
+/// Some of the samples of a dataset.
+struct Selection {
+    samples: Samples,
+    indices: Vec<usize>,
+}
+
+impl Dataset for Selection {
+    type Item = (Part, Part);
+
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn get(&self, index: usize) -> Result<(Part, Part)> {
+        self.visit(index, 0)
+    }
+
+    fn visit(&self, index: usize, epoch: u64) -> Result<(Part, Part)> {
+        let original = self.indices[index];
+        let name = |error: Error| error.context(format_args!("sample {original} of all"));
+        self.samples.visit(original, epoch).map_err(name)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.samples.describe(self.indices[index])
+    }
+
+    fn name(&self) -> String {
+        self.samples.name()
+    }
+}
+
+/// A random number for a sample. The sample's own, so that equal draws are settled by position.
+fn draw(seed: u64, sample: usize) -> u64 {
+    /// Keeps these draws apart from those of other purposes under the same seed.
+    const HOLD_OUT: u32 = u32::from_le_bytes(*b"hold");
+    let sample = sample as u64;
+    let key = [seed as u32, (seed >> 32) as u32];
+    let [low, high, ..] = philox4x32(key, [sample as u32, (sample >> 32) as u32, HOLD_OUT, 0]);
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// What a model must know of its data, as `data.json` in a run's folder holds it.
@@ -248,7 +311,27 @@ impl fmt::Display for Task {
 
 #[cfg(test)]
 mod tests {
+    use gradus_data::Split;
+
     use super::*;
+
+    #[test]
+    fn what_is_held_out_is_left_out() {
+        let data = crate::Config::default().open(Split::Train).unwrap();
+        let (rest, held) = data.hold_out(0.1, 7);
+        let parts = [&rest, &held].map(|d| d.samples().len());
+        assert_eq!(parts, [1293, 144]);
+        let text = |data: &Data| -> Vec<String> {
+            (0..data.samples().len()).map(|i| format!("{:?}", data.samples().get(i))).collect()
+        };
+        let mut both = [text(&rest), text(&held)].concat();
+        let mut all = text(&data);
+        both.sort();
+        all.sort();
+        assert_eq!(both, all);
+        assert_eq!(text(&data.hold_out(0.1, 7).1), text(&held));
+        assert_ne!(text(&data.hold_out(0.1, 8).1), text(&held));
+    }
 
     #[test]
     fn positions_of_a_text_are_predictions_of_their_own() {

@@ -30,11 +30,9 @@ impl Progress {
         }
     }
 
-    /// Prints a warning to the standard error, unless quiet.
+    /// Prints a warning to the standard error, also if quiet: something is not as it should be.
     pub fn warning(&self, warning: impl fmt::Display) {
-        if !self.quiet {
-            let _ = writeln!(io::stderr(), "{warning}");
-        }
+        let _ = writeln!(io::stderr(), "warning: {warning}");
     }
 
     /// Says what is being read, as long as what it returns lives and if there is a terminal.
@@ -97,9 +95,9 @@ pub struct EpochProgress<'a> {
 }
 
 impl EpochProgress<'_> {
-    /// A batch is done.
-    pub fn step(&self) {
-        self.bar.inc(1);
+    /// So many batches are done.
+    pub fn steps(&self, done: usize) {
+        self.bar.set_position(done as u64);
     }
 
     /// The epoch is done: its line takes the place of the bar.

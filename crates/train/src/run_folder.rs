@@ -6,25 +6,33 @@
 //! | `data.json` | the [`DataSpec`]: what the model must know of the data, such as names of classes |
 //! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
 //! | `model.safetensors` | the trained model, under PyTorch's names |
+//! | `receipt.json` | the [`Receipt`], once the run is finished: what went in, and the hash of what came out |
+//! | `checkpoints` | the state of the run, to go on from: see [`checkpoint`](crate::checkpoint) |
 //!
 //! Files are written under another name and renamed, so that a run that is killed leaves the file
 //! of before or a whole one.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use gradus_io::{load_safetensors, save_safetensors};
 use gradus_nn::{Module, Sequential};
 use gradus_tensor::{Error, ErrorKind, Result};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::{Config, DataSpec, RunMetrics};
+use crate::checkpoint::CheckpointFolder;
+use crate::{Config, DataSpec, Receipt, RunMetrics};
 
 const CONFIG: &str = "config.toml";
 const DATA: &str = "data.json";
 const METRICS: &str = "metrics.json";
 const MODEL: &str = "model.safetensors";
+const RECEIPT: &str = "receipt.json";
+const CHECKPOINTS: &str = "checkpoints";
+/// At the end of names of files that are being written.
+const UNFINISHED: &str = ".unfinished";
 
 /// A folder that holds a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +76,76 @@ impl RunFolder {
                 Err(error) => return Err(cannot("make the folder", &path, &error)),
             }
         }
+    }
+
+    /// The run in a folder, to go on with it, or that folder for a new run: it is not there yet, or
+    /// empty, or its run was killed before it began.
+    ///
+    /// # Errors
+    /// If there is something else in it, or it cannot be made.
+    pub fn create_or_open(path: &Path) -> Result<RunFolder> {
+        if path.join(CONFIG).is_file() {
+            return RunFolder::open(path);
+        }
+        let unread = |error: io::Error| cannot("read the folder", path, &error);
+        match fs::read_dir(path) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(unread)?;
+                    if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+                        fs::remove_file(entry.path()).map_err(unread)?;
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unread(error)),
+        }
+        RunFolder::create(path)
+    }
+
+    /// The newest run `parent/<name>-<number>` that has begun and is not finished, if there is one.
+    pub fn unfinished(parent: &Path, name: &str) -> Option<RunFolder> {
+        let number = |entry: fs::DirEntry| -> Option<u64> {
+            let folder = entry.file_name().into_string().ok()?;
+            folder.strip_prefix(name)?.strip_prefix('-')?.parse().ok()
+        };
+        let newest = fs::read_dir(parent).ok()?.filter_map(|e| number(e.ok()?)).max()?;
+        let folder = RunFolder::open(&parent.join(format!("{name}-{newest}"))).ok()?;
+        (!folder.is_finished()).then_some(folder)
+    }
+
+    /// Whether the run has ended and left its receipt.
+    pub fn is_finished(&self) -> bool {
+        self.path.join(RECEIPT).is_file()
+    }
+
+    /// Its checkpoints.
+    pub fn checkpoints(&self) -> CheckpointFolder {
+        CheckpointFolder::new(self.path.join(CHECKPOINTS))
+    }
+
+    /// Writes what went into the run and what came out.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_receipt(&self, receipt: &Receipt) -> Result<()> {
+        self.save_json(RECEIPT, receipt)
+    }
+
+    /// Reads what went into the run and what came out.
+    ///
+    /// # Errors
+    /// If the run is not finished, or the file is not what it should be.
+    pub fn receipt(&self) -> Result<Receipt> {
+        if !self.is_finished() {
+            let folder = self.path.display();
+            let message = format!(
+                "{folder} has no {RECEIPT}: its run is not finished; gradus train --resume \
+                 {folder} goes on with it"
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        self.read_json(RECEIPT)
     }
 
     /// The folder of a run there has been.
@@ -127,7 +205,11 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be read or is not what it should be.
     pub fn data(&self) -> Result<DataSpec> {
-        let path = self.path.join(DATA);
+        self.read_json(DATA)
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.path.join(name);
         let text = fs::read_to_string(&path).map_err(|error| cannot("read", &path, &error))?;
         serde_json::from_str(&text).map_err(|error| {
             let message = format!("{}: {error}", path.display());
@@ -189,8 +271,14 @@ impl RunFolder {
 
     fn save(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
-        let unfinished = self.path.join(format!("{name}.unfinished"));
-        fs::write(&unfinished, text)
+        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
+        let write = || {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(text.as_bytes())?;
+            // Metrics are written after each epoch, and again by a run that is resumed.
+            if name == METRICS { Ok(()) } else { file.sync_all() }
+        };
+        write()
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|error| cannot("write", &path, &error))
     }

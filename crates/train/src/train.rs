@@ -1,29 +1,113 @@
-//! The training loop, from data to a saved and evaluated model. It reads from top to bottom.
+//! The whole job of `gradus train`, from data to a saved and evaluated model. It reads from top to
+//! bottom; the loop itself is [`Trainer::fit`].
 
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use gradus_data::{DataLoader, Dataset, Split};
-use gradus_nn::{Layer, Module};
-use gradus_tensor::{Error, ErrorKind, Result, manual_seed};
+use gradus_data::{DataLoader, Split};
+use gradus_nn::Module;
+use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
-use crate::metrics::{Mean, Score};
-use crate::{Config, EpochMetrics, Evaluation, Progress, RunFolder, RunMetrics, check, evaluate};
+use crate::metrics::Score;
+use crate::progress::EpochProgress;
+use crate::receipt::{config_hash, identity};
+use crate::trainer::{
+    Callback, Checkpoints, Control, EarlyStopping, Ended, EpochStart, EpochSummary, FitStart,
+    LrCurve, StepEnd, Supervised, Trainer, find_lr,
+};
+use crate::{
+    Build, Config, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics, check,
+    data_hash, evaluate, weight_hash,
+};
 
-/// Trains a network and evaluates it: the job of `gradus train`.
-///
-/// Everything about it is written to a new folder, `out` or, by default, `runs/<dataset>-<number>`.
-/// `workers` threads assemble batches; the saved model does not depend on them.
+/// How to run a configuration, apart from what decides its result.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Threads that assemble batches.
+    pub workers: usize,
+    /// The folder of the run; by default `runs/<dataset>-<number>`.
+    pub out: Option<PathBuf>,
+    /// Whether to go on with a run that was interrupted: no by default.
+    pub resume: Resume,
+    /// Whether to save checkpoints, as the configuration says: yes by default.
+    pub checkpoints: bool,
+    /// Ends after so many steps; schedules do not know of it.
+    pub stop_after: Option<u64>,
+    /// One batch of training and one of validation; no folder is made.
+    pub fast_dev_run: bool,
+    /// Trains on the first batch again and again; no folder is made.
+    pub overfit_one_batch: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            workers: 0,
+            out: None,
+            resume: Resume::No,
+            checkpoints: true,
+            stop_after: None,
+            fast_dev_run: false,
+            overfit_one_batch: false,
+        }
+    }
+}
+
+/// Which run to go on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// None: a new one.
+    #[default]
+    No,
+    /// The one in [`out`](RunOptions::out), or else the newest of this dataset, if there is one and
+    /// it is not finished; otherwise a new one.
+    Auto,
+    /// The one in this folder; its configuration is [`RunFolder::config`].
+    Folder(PathBuf),
+}
+
+/// What has come of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its folder; none if the run was only tried out.
+    pub folder: Option<RunFolder>,
+    /// How well the trained model does; none if the run is not finished.
+    pub test: Option<Evaluation>,
+    /// Why training ended.
+    pub ended: Ended,
+}
+
+/// Trains a network in a new folder and evaluates it: [`run`] with everything else by default.
 ///
 /// # Errors
-/// If the data cannot be read, the configuration does not fit them, the folder cannot be made or is
-/// not empty, or the loss is no longer finite.
+/// As [`run`].
 pub fn train(
     config: &Config,
     workers: usize,
     out: Option<&Path>,
     progress: &Progress,
 ) -> Result<(RunFolder, Evaluation)> {
+    let options = RunOptions { workers, out: out.map(Path::to_owned), ..RunOptions::default() };
+    match run(config, &options, progress)? {
+        Outcome { folder: Some(folder), test: Some(test), .. } => Ok((folder, test)),
+        Outcome { ended, .. } => {
+            let message = format!("the run has not come to its end: {ended:?}");
+            Err(Error::new(ErrorKind::Usage, message))
+        }
+    }
+}
+
+/// Trains a network and evaluates it, or goes on with a run that was interrupted: the job of
+/// `gradus train`.
+///
+/// Everything about it is written to its folder. The saved model depends neither on workers nor on
+/// interruptions.
+///
+/// # Errors
+/// If the data cannot be read, the configuration does not fit them or the run to go on with, the
+/// folder cannot be made or is not empty, or the loss or a gradient is no longer finite.
+pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result<Outcome> {
     // Data and model come first: if they are not there or do not fit, no folder is made.
     let mut config = config.clone();
     config.check()?;
@@ -34,6 +118,13 @@ pub fn train(
     drop(reading);
     check(&config, &data, &test_data)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
+    let (train_data, validation_data) = match config.training.validation.0 {
+        0.0 => (data.clone(), None),
+        part => {
+            let (rest, held) = data.hold_out(part, config.seed);
+            (rest, Some(held))
+        }
+    };
 
     // All random numbers of this thread follow from the seed; here, those of the initial weights.
     manual_seed(config.seed);
@@ -41,82 +132,265 @@ pub fn train(
     model.to(device)?;
     let criterion = config.criterion(&spec)?;
     let mut optimizer = config.optimizer(&model)?;
-    let samples = data.samples().len();
-    let loader = DataLoader::new(data.samples().clone())
+    let loader = DataLoader::new(train_data.samples().clone())
         .batch_size(config.batch_size)
         .shuffle(config.seed)
         .drop_last(config.drop_last)
-        .workers(workers);
-    let mut schedule = config.schedule(&mut *optimizer, loader.len())?;
+        .workers(options.workers);
+    let validation = validation_data.map(|data| {
+        DataLoader::new(data.samples().clone()).batch_size(256).workers(options.workers)
+    });
+    let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
+    let schedule = config.schedule(&mut *optimizer, steps_per_epoch)?;
 
-    let folder = match out {
-        Some(path) => RunFolder::create(path)?,
-        None => RunFolder::create_numbered("runs".as_ref(), config.data.name())?,
-    };
-    folder.save_config(&config)?;
-    folder.save_data(&spec)?;
+    // The configuration is resolved by now: every default and inferred size is in it.
+    let tried_out = options.fast_dev_run || options.overfit_one_batch;
+    let folder = if tried_out { None } else { Some(open_folder(&config, options)?) };
+    if let Some(folder) = &folder {
+        // One that is to train for longer is not.
+        let finished = || Ok::<_, Error>(folder.receipt()?.config == config_hash(&config));
+        if options.resume == Resume::Auto && folder.is_finished() && finished()? {
+            progress.line(format_args!("{} is finished already", folder.path().display()));
+            let trained = folder.load_model(&mut config, &spec)?;
+            trained.to(device)?;
+            let test = evaluate(&trained, &*criterion, &test_data, options.workers, device)?;
+            return Ok(Outcome {
+                folder: Some(folder.clone()),
+                test: Some(test),
+                ended: Ended::Finished,
+            });
+        }
+        // The configuration first: with it, the folder is that of a run.
+        folder.save_config(&config)?;
+        folder.save_data(&spec)?;
+    }
     progress.started(&config, &data, &test_data, model.num_parameters());
 
-    let mut metrics = RunMetrics::default();
-    for epoch in 1..=config.epochs {
-        let start = Instant::now();
-        let mut average_loss = Mean::new(device);
-        let mut score = Score::new(&spec.task, device);
-        let progress = progress.epoch(epoch, config.epochs, loader.len());
-        model.train(true);
+    // What went in is hashed while training goes on.
+    let hashes = folder.as_ref().map(|_| {
+        let samples = [data.samples().clone(), test_data.samples().clone()];
+        thread::spawn(move || Ok::<_, Error>((data_hash(&samples[0])?, data_hash(&samples[1])?)))
+    });
 
-        for (number, batch) in (&loader).into_iter().enumerate() {
-            let (inputs, targets) = batch?;
-            let (inputs, targets) = (inputs.to(device), targets.to(device));
-            if let Some(schedule) = schedule.as_mut().filter(|_| (epoch, number) != (1, 0)) {
-                schedule.before_step(&mut *optimizer, number == 0)?;
-            }
-
-            // From here to the step nothing is computed, only recorded. A loss that is not finite
-            // fails the step as a whole: the parameters keep the values they had.
-            let (predictions, targets) = spec.task.align(model.forward(&inputs), targets);
-            let loss = criterion(&predictions, &targets).checked_finite("loss");
-            optimizer.zero_grad();
-            loss.backward();
-
-            // The metrics are sums on the device and become part of the step.
-            average_loss.update(&loss, targets.numel());
-            score.update(&predictions, &targets);
-
-            // Loss, gradients, update and metrics run here, as one plan.
-            optimizer.step().map_err(|error| {
-                let place = format!("epoch {epoch}, batch {} of {}", number + 1, loader.len());
-                explain(error).context(place)
-            })?;
-            progress.step();
-        }
-
-        // The only values read are these, once an epoch: reading one each step would make it wait.
-        let (loss, score) = (average_loss.value()?, score.value()?);
-        if let Some(schedule) = &mut schedule {
-            schedule.after_epoch(&mut *optimizer, loss)?;
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        let samples_per_second = samples as f64 / seconds;
-        let epoch = EpochMetrics { epoch, loss, score, seconds, samples_per_second };
-        progress.finish(&epoch);
-        metrics.epochs.push(epoch);
-        folder.save_metrics(&metrics)?;
+    let mut trainer = trainer(&config, options, optimizer, folder.as_ref(), validation.is_some())
+        .score(|| Score::new(&spec.task, device))
+        .callback(Shown {
+            progress,
+            folder: folder.as_ref(),
+            config: &config,
+            epoch: None,
+            metrics: RunMetrics::default(),
+        });
+    if let Some(schedule) = schedule {
+        trainer = trainer.schedule(schedule);
+    }
+    let align = |predictions: Tensor, targets: Tensor| spec.task.align(predictions, targets);
+    let objective = Supervised::new(&model, &*criterion).on(device).align(&align);
+    let fit = trainer.fit(&objective, &loader, validation.as_ref())?;
+    let interrupted = matches!(fit.ended, Ended::Interrupted(_));
+    if let Some(averages) = trainer.averages().filter(|_| !interrupted) {
+        averages.swap()?;
+    }
+    drop(trainer);
+    if interrupted {
+        return Ok(Outcome { folder, test: None, ended: fit.ended });
     }
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
-    folder.save_model(&model)?;
-    let test = evaluate(&model, &*criterion, &test_data, workers, device)?;
-    metrics.test = Some(test.clone());
-    folder.save_metrics(&metrics)?;
-    Ok((folder, test))
+    if let Some(folder) = &folder {
+        folder.save_model(&model)?;
+    }
+    let test = evaluate(&model, &*criterion, &test_data, options.workers, device)?;
+    if let (Some(folder), Some(hashes)) = (&folder, hashes) {
+        let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(metrics_of).collect();
+        folder.save_metrics(&RunMetrics { epochs, test: Some(test.clone()) })?;
+        let (train_data, test_data) = hashes.join().unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Data, "hashing the data panicked; check the dataset"))
+        })?;
+        folder.save_receipt(&Receipt {
+            build: Build::current(),
+            seed: config.seed,
+            config: config_hash(&config),
+            train_data,
+            test_data,
+            steps: fit.step,
+            epochs: fit.epochs,
+            weights: weight_hash(&model)?,
+        })?;
+    }
+    Ok(Outcome { folder, test: Some(test), ended: fit.ended })
 }
 
-/// The error of a step, with what may help where the loss is no longer finite.
-fn explain(error: Error) -> Error {
-    if error.kind() == ErrorKind::Value && error.message().starts_with("loss ") {
-        let message = format!("{}; training diverged, try a lower learning rate", error.message());
-        return Error::new(ErrorKind::Value, message);
+/// The loss of a configuration's model at rising learning rates.
+///
+/// # Errors
+/// As [`run`], but for those of the folder.
+pub fn find_learning_rate(
+    config: &Config,
+    workers: usize,
+    range: std::ops::Range<f64>,
+    steps: usize,
+) -> Result<LrCurve> {
+    let mut config = config.clone();
+    config.check()?;
+    let data = config.open(Split::Train)?;
+    let (spec, device) = (data.spec().clone(), config.device);
+    manual_seed(config.seed);
+    let model = config.model(&spec)?;
+    model.to(device)?;
+    let criterion = config.criterion(&spec)?;
+    let mut optimizer = config.optimizer(&model)?;
+    let loader = DataLoader::new(data.samples().clone())
+        .batch_size(config.batch_size)
+        .shuffle(config.seed)
+        .workers(workers);
+    let align = |predictions: Tensor, targets: Tensor| spec.task.align(predictions, targets);
+    let objective = Supervised::new(&model, &*criterion).on(device).align(&align);
+    find_lr(&objective, &loader, &mut *optimizer, range, steps)
+}
+
+/// The folder of the run, new or that of the run to go on with.
+fn open_folder(config: &Config, options: &RunOptions) -> Result<RunFolder> {
+    let (runs, name) = (Path::new("runs"), config.data.name());
+    match (&options.resume, &options.out) {
+        (Resume::No, Some(path)) => RunFolder::create(path),
+        (Resume::No, None) => RunFolder::create_numbered(runs, name),
+        (Resume::Folder(path), _) => RunFolder::open(path),
+        (Resume::Auto, Some(path)) => RunFolder::create_or_open(path),
+        (Resume::Auto, None) => match RunFolder::unfinished(runs, name) {
+            Some(folder) => Ok(folder),
+            None => RunFolder::create_numbered(runs, name),
+        },
     }
-    error
+    .and_then(|folder| {
+        // A folder that is new has no configuration yet.
+        match folder.config() {
+            Ok(before) if identity(&before) != identity(config) => {
+                let message = format!(
+                    "the run in {} has another configuration; give the same options, or another \
+                     folder with --out",
+                    folder.path().display()
+                );
+                Err(Error::new(ErrorKind::Usage, message))
+            }
+            _ => Ok(folder),
+        }
+    })
+}
+
+/// The trainer that a configuration describes.
+fn trainer<'a>(
+    config: &Config,
+    options: &RunOptions,
+    optimizer: crate::config::AnyOptimizer,
+    folder: Option<&RunFolder>,
+    validated: bool,
+) -> Trainer<'a> {
+    let keys = &config.training;
+    let mut trainer = Trainer::with_optimizer(optimizer)
+        .epochs(config.epochs as u64)
+        .accumulate(keys.accumulate.get() as u64)
+        .guard(keys.guard)
+        .device(config.device)
+        .fast_dev_run(options.fast_dev_run)
+        .overfit_one_batch(options.overfit_one_batch)
+        .identity(identity(config));
+    let max_steps = keys.max_steps.map(|n| n.get() as u64);
+    if let Some(steps) = max_steps.into_iter().chain(options.stop_after).min() {
+        trainer = trainer.steps(steps);
+    }
+    if let Some(minutes) = keys.max_minutes {
+        trainer = trainer.time(Duration::from_secs_f64(60.0 * minutes.0));
+    }
+    if let Some(norm) = keys.clip_norm {
+        trainer = trainer.clip_norm(norm.0);
+    }
+    if let Some(bound) = keys.clip_value {
+        trainer = trainer.clip_value(bound.0);
+    }
+    if let Some(decay) = keys.ema {
+        trainer = trainer.ema(decay.0);
+    }
+    if let Some(steps) = keys.validate_steps {
+        trainer = trainer.validate_every_steps(steps.get() as u64);
+    }
+    if let Some(patience) = keys.early_stopping {
+        trainer = trainer.early_stopping(EarlyStopping::new(patience.get()));
+    }
+    if let Some(folder) = folder.filter(|_| options.checkpoints) {
+        let minutes = keys.checkpoint_minutes.0;
+        trainer = trainer.checkpoints(Checkpoints {
+            every_steps: keys.checkpoint_steps.map(|n| n.get() as u64),
+            every_epochs: keys.checkpoint_epochs.map(|n| n.get() as u64),
+            every: (minutes > 0.0).then(|| Duration::from_secs_f64(60.0 * minutes)),
+            keep_last: keys.keep_checkpoints.get(),
+            keep_best: validated,
+            signals: true,
+            ..Checkpoints::new(folder.checkpoints())
+        });
+    }
+    trainer
+}
+
+/// An epoch as `metrics.json` holds it.
+fn metrics_of(epoch: &EpochSummary) -> Option<EpochMetrics> {
+    let EpochSummary { epoch, loss, score, validation, samples, seconds, .. } = *epoch;
+    Some(EpochMetrics {
+        epoch: epoch as usize,
+        loss,
+        score: score?,
+        seconds,
+        samples_per_second: samples as f64 / seconds,
+        validation,
+    })
+}
+
+/// Shows how the run gets on, and writes its metrics.
+struct Shown<'a> {
+    progress: &'a Progress,
+    folder: Option<&'a RunFolder>,
+    config: &'a Config,
+    epoch: Option<EpochProgress<'a>>,
+    metrics: RunMetrics,
+}
+
+impl Callback for Shown<'_> {
+    fn on_fit_start(&mut self, start: &FitStart<'_>) -> Result<()> {
+        if let Some(name) = start.resumed {
+            self.progress.line(format_args!("going on from {name}"));
+        }
+        self.metrics.epochs = start.epochs.iter().filter_map(metrics_of).collect();
+        Ok(())
+    }
+
+    fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
+        let bar = self.progress.epoch(epoch.epoch as usize, self.config.epochs, epoch.batches);
+        bar.steps(epoch.done);
+        self.epoch = Some(bar);
+        Ok(())
+    }
+
+    fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        if let Some(epoch) = &self.epoch {
+            epoch.steps(step.batch);
+        }
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
+        let Some(metrics) = metrics_of(epoch) else { return Ok(()) };
+        if let Some(bar) = self.epoch.take() {
+            bar.finish(&metrics);
+        }
+        self.metrics.epochs.push(metrics);
+        match self.folder {
+            Some(folder) => folder.save_metrics(&self.metrics),
+            None => Ok(()),
+        }
+    }
+
+    fn on_warning(&mut self, warning: &str) -> Result<()> {
+        self.progress.warning(warning);
+        Ok(())
+    }
 }

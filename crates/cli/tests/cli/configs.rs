@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gradus::train::Config;
 use gradus::train::config::{
-    DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS,
+    DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS, Training,
 };
 
 use crate::command::{fails, folder, gradus, succeeds};
@@ -236,6 +236,7 @@ fn the_documentation_lists_every_row() {
         ("optimizers", rows(OPTIMIZERS)),
         ("schedules", rows(SCHEDULES)),
         ("transforms", rows(TRANSFORMS)),
+        ("training", training_rows()),
     ] {
         let (begin, end) =
             (format!("<!-- {name}: generated -->\n"), format!("<!-- {name} end -->"));
@@ -277,4 +278,13 @@ fn a_mistake_is_found_before_data_are_read() {
     fs::write(dir.join("my.toml"), config).unwrap();
     let outcome = gradus(&dir, &["train", "my.toml"]);
     assert!(outcome.code == 2 && outcome.err.contains("out_features"), "{}", outcome.err);
+}
+
+fn training_rows() -> String {
+    let keys = Training::KEYS.iter().zip(Training::defaults());
+    let row = |((key, about), default): (&(&str, &str), Option<String>)| {
+        let default = default.map_or("–".to_owned(), |default| format!("`{default}`"));
+        format!("| `{key}` | {default} | {about} |\n")
+    };
+    format!("\n| key | default | |\n|---|---|---|\n{}\n", keys.map(row).collect::<String>())
 }

@@ -144,8 +144,8 @@ impl Compiler<'_> {
             StepKind::Index { offset, strides } => {
                 Instr::Index { out, dtype, layout: Layout::new(&self.l.shape, strides, *offset) }
             }
-            &StepKind::Random { distribution, seed, stream } => {
-                Instr::Random { out, dtype, distribution, seed, stream }
+            &StepKind::Random { distribution, seed, stream, first } => {
+                Instr::Random { out, dtype, distribution, seed, stream, first }
             }
             StepKind::Cast => Instr::Cast { from: class(0), to: dtype, a: arg(0), out },
             &StepKind::Op(ScalarOp::Where) => {

@@ -50,7 +50,14 @@ pub(super) enum Instr {
     /// With the positions of a layout.
     Index { out: Reg, dtype: DType, layout: Layout },
     /// With random numbers.
-    Random { out: Reg, dtype: DType, distribution: Distribution, seed: u32, stream: u32 },
+    Random {
+        out: Reg,
+        dtype: DType,
+        distribution: Distribution,
+        seed: u32,
+        stream: u32,
+        first: Option<u32>,
+    },
     /// `op(a)`.
     Unary { op: ScalarOp, dtype: DType, a: Reg, out: Reg },
     /// `op(a, b)`.

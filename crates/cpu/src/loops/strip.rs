@@ -134,9 +134,10 @@ impl<'a> Frame<'a> {
                 Instr::Index { out, dtype, ref layout } => with_number!(Class::of(dtype), T => {
                     vectorize(Count { layout, dtype, start, out: self.out::<T>(out, len) });
                 }),
-                Instr::Random { out, dtype, distribution, seed, stream } => {
+                Instr::Random { out, dtype, distribution, seed, stream, first } => {
                     let slot = |i: u32| self.memory.slots[i as usize].to_i64() as u64;
-                    let (seed, stream, start) = (slot(seed), slot(stream), start as u64);
+                    let (seed, stream) = (slot(seed), slot(stream));
+                    let start = start as u64 + first.map_or(0, slot);
                     if dtype == DType::F64 {
                         let out = self.out::<f64>(out, len);
                         vectorize(Draw { distribution, seed, stream, start, out });

@@ -32,7 +32,8 @@ impl Transform for GaussianBlur {
     fn apply(&self, image: Image, draws: &mut Draws) -> Result<Image> {
         let [_, height, width] = image.extent()?;
         let (size, sigma) = (self.kernel_size, draws.between(self.sigma.0, self.sigma.1));
-        if size.is_multiple_of(2) || size / 2 >= height.min(width) || !(sigma > 0.0) {
+        if size.is_multiple_of(2) || size / 2 >= height.min(width) || sigma.is_nan() || sigma <= 0.0
+        {
             let message = format!(
                 "GaussianBlur: a kernel of {size} pixels with a deviation of {sigma} on an image of \
                  {height}×{width}; give an odd number below twice the shorter side, and a deviation \

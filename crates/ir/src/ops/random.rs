@@ -13,7 +13,8 @@ pub enum Distribution {
     Normal,
 }
 
-/// Independent draws. The operands are the seed and the stream, two int64 scalars.
+/// Independent draws. The operands are int64 scalars: the seed, the stream and, if the first element is not
+/// number 0 of the stream, which it is. So the draws of a part of a batch can be those of the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Random {
     /// From what.
@@ -28,8 +29,11 @@ impl Primitive for Random {
     const NAME: &'static str = "random";
 
     fn infer(&self, x: &[&Type]) -> Result<Type, String> {
-        if x.len() != 2 || x.iter().any(|t| t.dtype != DType::I64 || t.shape.rank() != 0) {
-            return Err("random takes a seed and a stream, two int64 scalars".into());
+        let scalars = x.iter().all(|t| t.dtype == DType::I64 && t.shape.rank() == 0);
+        if !matches!(x.len(), 2 | 3) || !scalars {
+            return Err(
+                "random takes a seed, a stream and maybe a first element, int64 scalars".into()
+            );
         }
         if !matches!(self.dtype, DType::F32 | DType::F64) {
             return Err(format!("random: float32 or float64, not {}; cast the result", self.dtype));
@@ -39,7 +43,9 @@ impl Primitive for Random {
 
     fn reference(&self, x: &[&Array], ty: &Type) -> Result<Array, CheckFailure> {
         let (seed, stream) = (x[0].ints()[0] as u64, x[1].ints()[0] as u64);
-        let y = (0..ty.shape.numel() as u64).map(|i| match (self.distribution, ty.dtype) {
+        let first = x.get(2).map_or(0, |first| first.ints()[0] as u64);
+        let numbers = first..first + ty.shape.numel() as u64;
+        let y = numbers.map(|i| match (self.distribution, ty.dtype) {
             (Distribution::Uniform, DType::F64) => philox::uniform_f64(seed, stream, i),
             (Distribution::Uniform, _) => f64::from(philox::uniform_f32(seed, stream, i)),
             (Distribution::Normal, DType::F64) => philox::normal_f64(seed, stream, i),
@@ -63,7 +69,8 @@ impl Primitive for Random {
             for dtype in [DType::F32, DType::F64] {
                 for (shape, stream) in [([3, 7], 0), ([41, 129], 1 << 40), ([0, 2], 5)] {
                     let op = Random { distribution, shape: shape.into(), dtype };
-                    all.push(Sample::new(op, vec![number(-7), number(stream)]));
+                    all.push(Sample::new(op.clone(), vec![number(-7), number(stream)]));
+                    all.push(Sample::new(op, vec![number(-7), number(stream), number(13)]));
                 }
             }
         }

@@ -197,6 +197,7 @@ impl Lowering<'_> {
                     distribution: r.distribution,
                     seed: slot(0),
                     stream: slot(1),
+                    first: node.inputs.get(2).map(|_| slot(2)),
                 };
                 let step = Step { kind, args: smallvec![], dtype: node.ty.dtype };
                 registers.insert(id, push(&mut body.steps, step));

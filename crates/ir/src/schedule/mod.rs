@@ -165,7 +165,8 @@ pub enum StepKind {
         /// The increase along each axis.
         strides: SmallVec<[isize; 6]>,
     },
-    /// With random numbers; the element's number is its row-major position in the loop's shape.
+    /// With random numbers; the element's number is its row-major position in the loop's shape, counted from that
+    /// of the first.
     Random {
         /// Which.
         distribution: Distribution,
@@ -173,6 +174,8 @@ pub enum StepKind {
         seed: u32,
         /// The slot of the stream.
         stream: u32,
+        /// The slot of the number of the first element; none if that is 0.
+        first: Option<u32>,
     },
     /// By an element-wise op.
     Op(ScalarOp),

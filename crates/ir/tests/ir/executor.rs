@@ -189,9 +189,10 @@ impl Machine<'_> {
                     let steps = index.iter().zip(strides).map(|(&i, &s)| i as isize * s);
                     Number::Int((offset + steps.sum::<isize>()) as i64)
                 }
-                StepKind::Random { distribution, seed, stream } => {
+                StepKind::Random { distribution, seed, stream, first } => {
                     let key = |s: &u32| self.slots[*s as usize].to_i64() as u64;
-                    let (seed, stream, at) = (key(seed), key(stream), at as u64);
+                    let (seed, stream) = (key(seed), key(stream));
+                    let at = at as u64 + first.as_ref().map_or(0, key);
                     Number::Float(match (distribution, step.dtype) {
                         (Distribution::Uniform, DType::F32) => {
                             f64::from(philox::uniform_f32(seed, stream, at))

@@ -172,7 +172,7 @@ impl Tensor {
         }
         let p = options.dropout_p;
         let up = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
-        Tensor::where_(&weights.rand_like().ge(p), weights * up, 0.0)
+        Tensor::where_(&weights.rand_by_sample(weights.shape().clone()).ge(p), weights * up, 0.0)
     }
 }
 

@@ -8,7 +8,7 @@ use smallvec::smallvec;
 
 use crate::device::{Device, Storage};
 use crate::error::{ErrorKind, Result};
-use crate::node::Operand;
+use crate::node::{Operand, Operands};
 use crate::random;
 use crate::record::{fail, record, record_source};
 use crate::tensor::Tensor;
@@ -212,6 +212,18 @@ impl Tensor {
         let Ok(shape) = self.try_shape() else { return self.clone() };
         draw(Distribution::Uniform, shape.clone(), self.dtype(), self.device())
     }
+
+    /// Uniform random numbers of a shape, of this tensor's dtype on its device, keyed by sample: in a part of a
+    /// batch (see [`with_samples`](crate::with_samples)) they are those that the whole batch would draw.
+    #[track_caller]
+    pub fn rand_by_sample(&self, shape: impl Into<Shape>) -> Tensor {
+        if self.try_shape().is_err() {
+            return self.clone();
+        }
+        let shape = shape.into();
+        let key = random::next_key_by_sample(shape.numel());
+        draw_keyed(Distribution::Uniform, shape, self.dtype(), self.device(), key)
+    }
 }
 
 #[track_caller]
@@ -222,11 +234,22 @@ fn constant(shape: Shape, value: i64, dtype: DType) -> Tensor {
 /// Half precision is drawn in single and rounded.
 #[track_caller]
 fn draw(distribution: Distribution, shape: Shape, dtype: DType, device: Device) -> Tensor {
+    draw_keyed(distribution, shape, dtype, device, random::next_key())
+}
+
+#[track_caller]
+fn draw_keyed(
+    distribution: Distribution,
+    shape: Shape,
+    dtype: DType,
+    device: Device,
+    key: Operands,
+) -> Tensor {
     if !dtype.is_float() {
         let message = format!("rand: random numbers are floats, not {dtype}; cast the result");
         return fail(ErrorKind::Shape, message, Location::caller());
     }
     let drawn = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let op = Random { distribution, shape, dtype: drawn };
-    record_source(op, random::next_key(), device).cast(dtype)
+    record_source(op, key, device).cast(dtype)
 }

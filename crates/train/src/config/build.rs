@@ -4,6 +4,8 @@
 //! found by recording the forward pass of a small batch of zeros: nothing is computed, and a layer
 //! that does not fit is a failed tensor that says why.
 
+use std::num::NonZeroUsize;
+
 use gradus_data::transforms::Pipeline;
 use gradus_data::{Dataset, Split};
 use gradus_nn::optim::Optimizer;
@@ -182,7 +184,8 @@ impl Config {
         optimizer: &mut dyn Optimizer,
         steps_per_epoch: usize,
     ) -> Result<Option<Scheduler>> {
-        let run = RunLength { lr: optimizer.lr(), epochs: self.epochs, steps_per_epoch };
+        let max_steps = self.training.max_steps.map(NonZeroUsize::get);
+        let run = RunLength { lr: optimizer.lr(), epochs: self.epochs, steps_per_epoch, max_steps };
         let Some(choice) = &mut self.schedule else { return Ok(None) };
         let schedule = choice.build(SCHEDULES, run)?;
         let wrong = |error: Error| choice.place().error(error.message());

@@ -13,6 +13,7 @@ mod losses;
 mod optimizers;
 mod schedules;
 mod table;
+mod training;
 mod transforms;
 mod value;
 
@@ -31,6 +32,7 @@ pub use losses::{AnyLoss, LOSSES};
 pub use optimizers::{AnyOptimizer, OPTIMIZERS};
 pub use schedules::{AnySchedule, Every, RunLength, SCHEDULES, Scheduler};
 pub use table::{Choice, Keys, Row};
+pub use training::Training;
 pub use transforms::{AnyTransform, Byte, Margins, Sides, TRANSFORMS};
 pub use value::{Positive, Probability, Setting, Value};
 
@@ -59,8 +61,8 @@ epochs = 30
 batch_size = 32
 "#;
 
-/// Everything that decides the bits of a trained model, as a configuration file holds it. How many
-/// threads and loader workers there are does not, so it is not here.
+/// Everything that decides the bits of a trained model, as a configuration file holds it, and when
+/// to save it. How many threads and loader workers there are does not, so it is not here.
 ///
 /// ```
 /// use gradus_train::Config;
@@ -98,6 +100,8 @@ pub struct Config {
     pub seed: u64,
     /// Where the network lives. Results of different devices agree up to rounding.
     pub device: Device,
+    /// How the loop goes.
+    pub training: Training,
 }
 
 /// [`DEFAULT`].
@@ -109,6 +113,9 @@ impl Default for Config {
 
 /// The tables of a file.
 const SECTIONS: [&str; 6] = ["data", "model", "loss", "optimizer", "schedule", "train"];
+
+/// The keys of `[train]` that are not [`Training`]'s.
+const OWN_KEYS: [&str; 5] = ["epochs", "batch_size", "drop_last", "seed", "device"];
 
 impl Config {
     /// Reads a configuration, which messages call `name`.
@@ -146,7 +153,8 @@ impl Config {
         let train = match section("train") {
             None => Keys::new("[train]", start),
             Some(Entry { place, node: Node::Table(entries), .. }) => {
-                let known = ["epochs", "batch_size", "drop_last", "seed", "device"];
+                let loop_keys = Training::KEYS.iter().map(|(key, _)| *key);
+                let known: Vec<&str> = OWN_KEYS.into_iter().chain(loop_keys).collect();
                 Keys::read("[train]", place.clone(), &known, entries)?
             }
             Some(Entry { place, .. }) => return Err(place.error("`train` is a table: [train]")),
@@ -167,6 +175,7 @@ impl Config {
             drop_last: train.get("drop_last")?.unwrap_or(false),
             seed: train.get("seed")?.unwrap_or(0),
             device: train.get("device")?.unwrap_or(Device::Cpu),
+            training: Training::read(&train)?,
         })
     }
 
@@ -349,6 +358,7 @@ impl fmt::Display for Config {
             f,
             "[train]\nepochs = {epochs}\nbatch_size = {batch_size}\ndrop_last = {drop_last}\nseed = {seed}\n\
              device = {device}\n"
-        )
+        )?;
+        self.training.lines().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use gradus_nn::StateDict;
 use gradus_nn::optim::Optimizer;
 use gradus_nn::optim::lr_scheduler::{
     AnnealStrategy, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, ExponentialLR,
@@ -20,8 +21,10 @@ pub struct RunLength {
     pub lr: f64,
     /// Epochs of the run.
     pub epochs: usize,
-    /// Steps of an epoch.
+    /// Steps of the optimizer in an epoch.
     pub steps_per_epoch: usize,
+    /// Steps after which the run ends at the latest.
+    pub max_steps: Option<usize>,
 }
 
 /// What a schedule counts.
@@ -184,7 +187,10 @@ impl RunLength {
     fn count(&self, every: Every) -> usize {
         match every {
             Every::Epoch => self.epochs,
-            Every::Step => self.epochs * self.steps_per_epoch,
+            Every::Step => {
+                let all = self.epochs * self.steps_per_epoch;
+                self.max_steps.map_or(all, |max| all.min(max))
+            }
         }
     }
 
@@ -227,6 +233,29 @@ impl Scheduler {
                 schedule.step(optimizer)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Where the schedule is.
+    pub fn state_dict(&self) -> StateDict {
+        match self {
+            Scheduler::Planned(schedule, _) => schedule.state_dict(),
+            Scheduler::Plateau(schedule) => schedule.state_dict(),
+        }
+    }
+
+    /// Puts the schedule back to where it was, and the optimizer's rates with it.
+    ///
+    /// # Errors
+    /// If the state is of another schedule.
+    pub fn load_state_dict(
+        &mut self,
+        state: &StateDict,
+        optimizer: &mut dyn Optimizer,
+    ) -> Result<()> {
+        match self {
+            Scheduler::Planned(schedule, _) => schedule.load_state_dict(state, optimizer),
+            Scheduler::Plateau(schedule) => schedule.load_state_dict(state, optimizer),
         }
     }
 

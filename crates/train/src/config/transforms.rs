@@ -29,7 +29,7 @@ table! {
         done(resize.interpolation(interpolation))
     };
     /// The middle
-    "CenterCrop" { size: [usize; 2] } => { done(CenterCrop::size(size[0], size[1])) };
+    "CenterCrop" { size: [usize; 2] } => done(CenterCrop::size(size[0], size[1]));
     /// A margin on all sides; `padding_mode` is "constant", "edge", "reflect" or "symmetric"
     "Pad" { padding: usize, fill: Byte = Byte(0), padding_mode: Margins = Margins::Constant } => {
         done(Pad::new(padding).mode(padding_mode.with(fill)))
@@ -102,11 +102,11 @@ table! {
         contrast: NotNegative = NotNegative(0.0),
         saturation: NotNegative = NotNegative(0.0),
         hue: Probability = Probability(0.0),
-    } => { done(ColorJitter::new(brightness.0, contrast.0, saturation.0, hue.0)) };
+    } => done(ColorJitter::new(brightness.0, contrast.0, saturation.0, hue.0));
     /// Grey, with 1 or 3 channels
-    "Grayscale" { num_output_channels: usize = 1 } => { done(Grayscale::new(num_output_channels)) };
+    "Grayscale" { num_output_channels: usize = 1 } => done(Grayscale::new(num_output_channels));
     /// Grey at random, with as many channels as before
-    "RandomGrayscale" { p: Probability = Probability(0.1) } => { done(RandomGrayscale::new(p.0)) };
+    "RandomGrayscale" { p: Probability = Probability(0.1) } => done(RandomGrayscale::new(p.0));
     /// Blurred with a random standard deviation
     "GaussianBlur" { kernel_size: usize, sigma: (f64, f64) = (0.1, 2.0) } => {
         range("sigma", sigma, f64::MIN_POSITIVE, f64::MAX)?;
@@ -129,7 +129,7 @@ table! {
         done(RandAugment::new(num_ops, magnitude))
     };
     /// One random operation of a random strength
-    "TrivialAugmentWide" { } => { done(TrivialAugmentWide) };
+    "TrivialAugmentWide" { } => done(TrivialAugmentWide);
     /// A learned policy: "imagenet" or "cifar10"
     "AutoAugment" { policy: AugmentPolicy = AugmentPolicy::ImageNet } => {
         done(AutoAugment::new(policy))

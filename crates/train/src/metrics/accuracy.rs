@@ -1,6 +1,9 @@
 //! The share of samples whose highest logit is that of their class.
 
+use gradus_nn::StateDict;
 use gradus_tensor::{Device, Result, Tensor};
+
+use super::restore;
 
 /// Correct samples among all so far.
 ///
@@ -35,6 +38,21 @@ impl Accuracy {
     /// How many samples there have been.
     pub fn samples(&self) -> usize {
         self.samples
+    }
+
+    /// The count so far, to be saved with a run; [`samples`](Accuracy::samples) belongs to it.
+    pub fn state_dict(&self) -> StateDict {
+        vec![("correct".to_owned(), self.correct.clone())].into()
+    }
+
+    /// Restores a count among so many samples.
+    ///
+    /// # Errors
+    /// If the state is of something else.
+    pub fn load_state_dict(&mut self, state: &StateDict, samples: usize) -> Result<()> {
+        restore(state, "correct", &mut self.correct)?;
+        self.samples = samples;
+        Ok(())
     }
 
     /// The accuracy, 0–1; NaN if there have been no samples.

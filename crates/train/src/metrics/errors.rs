@@ -1,8 +1,13 @@
 //! How far predicted numbers are from the true ones.
 
+use gradus_nn::StateDict;
 use gradus_tensor::{DType, Device, Result, Tensor};
 
 use super::report::Regression;
+use super::restore;
+
+/// What the sums are saved as.
+const SUMS: [&str; 4] = ["absolute", "squared", "targets", "squared_targets"];
 
 /// The errors of predicted numbers: their mean absolute value, and R², the share of the targets'
 /// variance that the predictions explain, `1 − Σ(y − ŷ)² / Σ(y − ȳ)²`.
@@ -66,6 +71,30 @@ impl Errors {
         let total = self.squared_targets.item::<f64>()? - sum * sum / self.samples as f64;
         let squared = self.squared.item::<f64>()?;
         Ok((total > 0.0).then(|| 1.0 - squared / total))
+    }
+
+    /// How many samples there have been.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The sums so far, to be saved with a run; [`samples`](Errors::samples) belongs to them.
+    pub fn state_dict(&self) -> StateDict {
+        let sums = [&self.absolute, &self.squared, &self.targets, &self.squared_targets];
+        SUMS.into_iter().map(str::to_owned).zip(sums.map(Tensor::clone)).collect()
+    }
+
+    /// Restores sums over so many samples.
+    ///
+    /// # Errors
+    /// If the state is of something else.
+    pub fn load_state_dict(&mut self, state: &StateDict, samples: usize) -> Result<()> {
+        let Errors { absolute, squared, targets, squared_targets, .. } = self;
+        for (name, sum) in SUMS.into_iter().zip([absolute, squared, targets, squared_targets]) {
+            restore(state, name, sum)?;
+        }
+        self.samples = samples;
+        Ok(())
     }
 
     /// All of it, with the loss.

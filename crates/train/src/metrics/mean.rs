@@ -1,6 +1,9 @@
 //! The mean over samples of what is known as means over batches, such as the loss.
 
+use gradus_nn::StateDict;
 use gradus_tensor::{DType, Device, Result, Tensor};
+
+use super::restore;
 
 /// A mean over all samples so far.
 ///
@@ -39,6 +42,21 @@ impl Mean {
     /// How many samples there have been.
     pub fn samples(&self) -> usize {
         self.samples
+    }
+
+    /// The sum so far, to be saved with a run; [`samples`](Mean::samples) belongs to it.
+    pub fn state_dict(&self) -> StateDict {
+        vec![("sum".to_owned(), self.sum.clone())].into()
+    }
+
+    /// Restores a sum over so many samples.
+    ///
+    /// # Errors
+    /// If the state is of something else.
+    pub fn load_state_dict(&mut self, state: &StateDict, samples: usize) -> Result<()> {
+        restore(state, "sum", &mut self.sum)?;
+        self.samples = samples;
+        Ok(())
     }
 
     /// The mean; NaN if there have been no samples.

@@ -15,6 +15,8 @@ mod score;
 pub use accuracy::Accuracy;
 pub use confusion::ConfusionMatrix;
 pub use errors::Errors;
+use gradus_nn::StateDict;
+use gradus_tensor::{Error, ErrorKind, Result, Tensor};
 pub use mean::Mean;
 pub(crate) use report::thousands;
 pub use report::{
@@ -22,3 +24,16 @@ pub use report::{
 };
 pub(crate) use score::Score;
 pub use score::ScoreValue;
+
+/// Puts a saved total in the place of one of the same dtype, on its device.
+fn restore(state: &StateDict, name: &str, total: &mut Tensor) -> Result<()> {
+    let saved = state.get(name).filter(|saved| saved.dtype() == total.dtype());
+    let Some(saved) = saved.filter(|saved| saved.shape() == total.shape()) else {
+        let message = format!("no total `{name}` was saved that fits the metric");
+        return Err(Error::new(ErrorKind::Format, message));
+    };
+    let moved = saved.to(total.device());
+    moved.eval()?;
+    *total = moved;
+    Ok(())
+}

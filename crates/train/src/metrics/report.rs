@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::ScoreValue;
+use crate::trainer::Validation;
 
 /// All metrics of a run, as its `metrics.json` holds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -29,6 +30,9 @@ pub struct EpochMetrics {
     pub seconds: f64,
     /// Samples per second.
     pub samples_per_second: f64,
+    /// What validation found, if there was one in the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
 }
 
 /// How well a model does on samples that it was not trained on.
@@ -186,7 +190,12 @@ impl fmt::Display for EpochMetrics {
             self.score,
             thousands(self.samples_per_second as u64),
             self.seconds
-        )
+        )?;
+        if let Some(Validation { loss, score, .. }) = &self.validation {
+            write!(f, "  validation loss {loss:.4}")?;
+            score.iter().try_for_each(|score| write!(f, "  {score}"))?;
+        }
+        Ok(())
     }
 }
 

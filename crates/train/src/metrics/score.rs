@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use gradus_nn::StateDict;
 use gradus_tensor::{Device, Result, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Accuracy, Errors};
 use crate::data::Task;
@@ -16,7 +17,7 @@ pub(crate) enum Score {
 }
 
 /// The value of the metric that suits the task.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreValue {
     /// The share of correct predictions, 0–1.
@@ -39,6 +40,28 @@ impl Score {
         match self {
             Score::Accuracy(accuracy) => accuracy.update(predictions, targets),
             Score::Errors(errors) => errors.update(predictions, targets),
+        }
+    }
+
+    /// How many predictions there have been.
+    pub(crate) fn terms(&self) -> usize {
+        match self {
+            Score::Accuracy(accuracy) => accuracy.samples(),
+            Score::Errors(errors) => errors.samples(),
+        }
+    }
+
+    pub(crate) fn state_dict(&self) -> StateDict {
+        match self {
+            Score::Accuracy(accuracy) => accuracy.state_dict(),
+            Score::Errors(errors) => errors.state_dict(),
+        }
+    }
+
+    pub(crate) fn load_state_dict(&mut self, state: &StateDict, terms: usize) -> Result<()> {
+        match self {
+            Score::Accuracy(accuracy) => accuracy.load_state_dict(state, terms),
+            Score::Errors(errors) => errors.load_state_dict(state, terms),
         }
     }
 

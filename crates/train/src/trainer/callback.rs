@@ -1,0 +1,153 @@
+//! What users add to the loop: one trait, called at fixed places.
+//!
+//! Callbacks are called in the order in which they were added. They see what happens and may ask
+//! to stop or to save; they do not change the update, which the loop alone makes.
+
+use gradus_tensor::{Result, Tensor};
+use serde_json::Value;
+
+use super::{EpochSummary, Fit, Validation};
+
+/// Takes part in a run. Every method does nothing by default.
+///
+/// ```
+/// use gradus_tensor::Result;
+/// use gradus_train::trainer::{Callback, Control, StepEnd};
+///
+/// /// Stops when the loss is low enough.
+/// struct GoodEnough(f32);
+///
+/// impl Callback for GoodEnough {
+///     fn on_step_end(&mut self, step: &StepEnd<'_>, control: &mut Control) -> Result<()> {
+///         // Reading the loss is free: it was computed with the step.
+///         if step.loss.item::<f32>()? < self.0 {
+///             control.stop("the loss is low enough");
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// # Errors
+/// An error of any method ends the run with that error.
+pub trait Callback {
+    /// The run begins, or goes on from a checkpoint. What was written about later steps is of a
+    /// future that was lost, and will happen again: logs are to be cut back to here.
+    fn on_fit_start(&mut self, _start: &FitStart<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// An epoch begins, or goes on from a checkpoint.
+    fn on_epoch_start(&mut self, _epoch: &EpochStart) -> Result<()> {
+        Ok(())
+    }
+
+    /// The optimizer has made a step.
+    fn on_step_end(&mut self, _step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        Ok(())
+    }
+
+    /// The model was validated.
+    fn on_validation_end(
+        &mut self,
+        _validation: &Validation,
+        _step: u64,
+        _control: &mut Control,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// An epoch has ended, validation included.
+    fn on_epoch_end(&mut self, _epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
+        Ok(())
+    }
+
+    /// A checkpoint of this name is safe on the disk.
+    fn on_checkpoint(&mut self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Something went wrong that the run survives, such as a checkpoint that could not be written.
+    fn on_warning(&mut self, _warning: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// The run has ended.
+    fn on_fit_end(&mut self, _fit: &Fit) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the callback must remember over an interruption, and the name that it is saved under.
+    fn state(&self) -> Option<(&'static str, Value)> {
+        None
+    }
+
+    /// Restores what [`state`](Callback::state) said when the checkpoint was made.
+    fn restore(&mut self, _state: &Value) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug)]
+pub struct FitStart<'a> {
+    /// Steps of the optimizer done; 0 for a new run.
+    pub step: u64,
+    /// The checkpoint that the run goes on from.
+    pub resumed: Option<&'a str>,
+    /// The epochs that are done.
+    pub epochs: &'a [EpochSummary],
+}
+
+/// How an epoch begins.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochStart {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// The batches of the epoch.
+    pub batches: usize,
+    /// How many of them are done already: not 0 if the run goes on in mid-epoch.
+    pub done: usize,
+}
+
+/// A step of the optimizer.
+#[derive(Clone, Copy, Debug)]
+pub struct StepEnd<'a> {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Batches of the epoch done.
+    pub batch: usize,
+    /// The batches of the epoch.
+    pub batches: usize,
+    /// The mean loss of the last batch, before the update.
+    pub loss: &'a Tensor,
+    /// Samples of the step.
+    pub samples: usize,
+    /// The learning rate of the step.
+    pub lr: f64,
+    /// The norm of all gradients before clipping, if it was asked for.
+    pub grad_norm: Option<&'a Tensor>,
+    /// Predictions and targets of the last batch.
+    pub predictions: Option<&'a (Tensor, Tensor)>,
+}
+
+/// What a callback may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    pub(super) stop: Option<String>,
+    pub(super) save: bool,
+}
+
+impl Control {
+    /// Ends the run after this step, for a reason. The first one counts.
+    pub fn stop(&mut self, why: impl Into<String>) {
+        self.stop.get_or_insert_with(|| why.into());
+    }
+
+    /// Saves a checkpoint after this step.
+    pub fn save(&mut self) {
+        self.save = true;
+    }
+}

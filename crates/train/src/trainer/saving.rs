@@ -1,0 +1,159 @@
+//! When checkpoints are due, and how the loop has them written.
+
+use std::time::{Duration, Instant};
+
+use gradus_nn::Module;
+use gradus_tensor::{Error, ErrorKind, Result};
+
+use super::callback::Control;
+use super::state::{self, Run, Totals};
+use super::{Checkpoints, Trainer};
+use crate::checkpoint::{CheckpointFolder, CheckpointWriter, Signals, Written};
+
+impl Trainer<'_> {
+    /// Starts to write a checkpoint.
+    pub(super) fn save(
+        &mut self,
+        module: &dyn Module,
+        run: &mut Run,
+        totals: &Totals,
+        saving: &mut Saving,
+    ) -> Result<()> {
+        let Some(writer) = &mut saving.writer else { return Ok(()) };
+        let name = CheckpointFolder::name(run.step, run.accumulated.batches());
+        if saving.last_name.as_ref() == Some(&name) {
+            return Ok(());
+        }
+        (run.seconds, run.epoch_seconds) = saving.clocks.now();
+        let files = state::save(self, module, run, totals)?.to_files()?;
+        let best = run.best.as_ref().map(|(_, name)| name.clone());
+        let before = writer.save(name.clone(), files, best);
+        saving.last_name = Some(name);
+        saving.last = Instant::now();
+        self.report(before)
+    }
+
+    /// Writes the last checkpoint, and waits for it.
+    pub(super) fn save_last(
+        &mut self,
+        module: &dyn Module,
+        run: &mut Run,
+        totals: &Totals,
+        saving: &mut Saving,
+    ) -> Result<()> {
+        self.save(module, run, totals, saving)?;
+        let written = saving.writer.as_mut().and_then(CheckpointWriter::wait);
+        self.report(written)
+    }
+
+    /// Tells what has become of a checkpoint. One that could not be written does not end the run.
+    fn report(&mut self, written: Option<Written>) -> Result<()> {
+        match written {
+            None => Ok(()),
+            Some(Written { name, result: Ok(()) }) => self.each(|c| c.on_checkpoint(&name)),
+            Some(Written { result: Err(error), .. }) => {
+                let warning = format!(
+                    "{}; training goes on, and the checkpoints of before are as they were",
+                    error.message()
+                );
+                self.each(|c| c.on_warning(&warning))
+            }
+        }
+    }
+}
+
+/// When checkpoints are due, and who writes them.
+pub(super) struct Saving {
+    writer: Option<CheckpointWriter>,
+    signals: Option<Signals>,
+    pub keep_best: bool,
+    last: Instant,
+    last_name: Option<String>,
+    /// The signal that asks to stop.
+    pub stop: Option<&'static str>,
+    clocks: Clocks,
+}
+
+/// How long the run and its epoch have taken, interruptions left out.
+struct Clocks {
+    started: Instant,
+    before: f64,
+    epoch_started: Instant,
+    epoch_before: f64,
+}
+
+impl Clocks {
+    fn now(&self) -> (f64, f64) {
+        let seconds = |since: Instant, before: f64| before + since.elapsed().as_secs_f64();
+        (seconds(self.started, self.before), seconds(self.epoch_started, self.epoch_before))
+    }
+}
+
+impl Saving {
+    pub fn new(trainer: &Trainer<'_>, run: &Run, resumed: Option<String>) -> Result<Saving> {
+        let now = Instant::now();
+        let clocks = Clocks {
+            started: now,
+            before: run.seconds,
+            epoch_started: now,
+            epoch_before: run.epoch_seconds,
+        };
+        let checkpoints = trainer.checkpoints.as_ref().filter(|_| !trainer.options.fast_dev_run);
+        let writer = |c: &Checkpoints| CheckpointWriter::new(c.folder.clone(), c.keep_last);
+        let signals = match checkpoints {
+            Some(c) if c.signals => Some(Signals::listen().map_err(|error| {
+                let message = format!("cannot listen to signals: {error}");
+                Error::new(ErrorKind::Io, message)
+            })?),
+            _ => None,
+        };
+        Ok(Saving {
+            writer: checkpoints.map(writer),
+            signals,
+            keep_best: checkpoints.is_some_and(|c| c.keep_best),
+            last: now,
+            last_name: resumed,
+            stop: None,
+            clocks,
+        })
+    }
+
+    /// Seconds that the run has taken.
+    pub fn clock(&self) -> f64 {
+        self.clocks.now().0
+    }
+
+    pub fn epoch_clock(&self) -> f64 {
+        self.clocks.now().1
+    }
+
+    pub fn next_epoch(&mut self) {
+        (self.clocks.epoch_started, self.clocks.epoch_before) = (Instant::now(), 0.0);
+    }
+
+    /// Whether a signal asks for a checkpoint; notes whether it asks to stop.
+    pub fn signalled(&mut self, control: &mut Control) -> bool {
+        let Some(signals) = &self.signals else { return false };
+        self.stop = self.stop.or_else(|| signals.stop());
+        if signals.take_save() {
+            control.save = true;
+        }
+        control.save || self.stop.is_some()
+    }
+
+    /// Whether a checkpoint is due by the count of steps or epochs, or by the clock.
+    pub fn is_due(&self, trainer: &Trainer<'_>, run: &Run, epoch: bool) -> bool {
+        let Some(c) = &trainer.checkpoints else { return false };
+        let by_count = match epoch {
+            true => c.every_epochs.is_some_and(|n| run.epoch.is_multiple_of(n)),
+            false => c.every_steps.is_some_and(|n| run.step.is_multiple_of(n)),
+        };
+        by_count || c.every.is_some_and(|every: Duration| self.last.elapsed() >= every)
+    }
+
+    /// Tells what has become of the checkpoint that was being written.
+    pub fn report(&mut self, trainer: &mut Trainer<'_>) -> Result<()> {
+        let written = self.writer.as_mut().and_then(CheckpointWriter::poll);
+        trainer.report(written)
+    }
+}

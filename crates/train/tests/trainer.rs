@@ -1,0 +1,497 @@
+//! The trainer piece by piece: accumulation, resumption, the guard, callbacks.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use gradus_data::{Array, DataLoader, Dataset};
+use gradus_nn::optim::lr_scheduler::{CosineAnnealingLR, LRScheduler};
+use gradus_nn::optim::{Adam, Optimizer, SGD};
+use gradus_nn::{Dropout, Layer, Linear, MSELoss, Module, ReLU, Sequential};
+use gradus_tensor::{
+    DType, Error, ErrorKind, Result, Tensor, evaluate, manual_seed, plan_stats, set_num_threads,
+};
+use gradus_train::checkpoint::{Checkpoint, CheckpointFolder};
+use gradus_train::config::{Every, Scheduler};
+use gradus_train::trainer::{
+    Accumulator, Callback, Checkpoints, Control, EarlyStopping, Ema, Ended, EpochStart,
+    EpochSummary, Fit, FitStart, StepEnd, Supervised, Trainer, Validation, find_lr,
+};
+use gradus_train::weight_hash;
+
+fn loss(predictions: &Tensor, targets: &Tensor) -> Tensor {
+    MSELoss::default().forward(predictions, targets)
+}
+
+fn network(dropout: f64) -> Sequential {
+    Sequential::new()
+        .add(Linear::new(4, 24))
+        .add(ReLU)
+        .add(Dropout::new(dropout))
+        .add(Linear::new(24, 1))
+}
+
+/// Points in four dimensions, and a curved height; one of them may be NaN.
+struct Hills {
+    samples: usize,
+    broken: Option<usize>,
+}
+
+impl Dataset for Hills {
+    type Item = (Array<f32>, Array<f32>);
+
+    fn len(&self) -> usize {
+        self.samples
+    }
+
+    fn get(&self, index: usize) -> Result<Self::Item> {
+        let x: Vec<f32> = (0..4).map(|k| ((index * 7 + k * 13) % 17) as f32 / 17.0 - 0.5).collect();
+        let y =
+            if self.broken == Some(index) { f32::NAN } else { x[0] * x[1] + x[2] - x[3] * x[3] };
+        Ok((Array::new([4], x)?, Array::new([1], vec![y])?))
+    }
+}
+
+fn loader(samples: usize, batch: usize) -> DataLoader<Hills> {
+    DataLoader::new(Hills { samples, broken: None }).batch_size(batch).shuffle(3)
+}
+
+/// In f64, gradients accumulated over parts of unequal size are those of the whole, with dropout.
+#[test]
+fn accumulated_gradients_are_those_of_the_whole() {
+    let step = |parts: &[usize], dropout: f64| -> Vec<f64> {
+        manual_seed(1);
+        let model = network(dropout);
+        model.to_dtype(DType::F64).unwrap();
+        let x = Tensor::randn([11, 4], DType::F64);
+        let y = Tensor::randn([11, 1], DType::F64);
+        let mut optimizer = SGD::new(model.parameters(), 0.5);
+        let mut accumulator = Accumulator::default();
+        let mut weights = Vec::new();
+        for _ in 0..3 {
+            let mut start = 0;
+            for &size in parts {
+                let part = |t: &Tensor| t.narrow(0, start, size);
+                let cost = accumulator.record(size, || loss(&model.forward(&part(&x)), &part(&y)));
+                accumulator.backward(&cost, size);
+                evaluate().unwrap();
+                start += size;
+            }
+            accumulator.finish(&optimizer.parameters());
+            optimizer.step().unwrap();
+            optimizer.zero_grad();
+        }
+        for parameter in model.parameters() {
+            weights.extend(parameter.value().detach().to_vec::<f64>().unwrap());
+        }
+        weights
+    };
+    for dropout in [0.0, 0.4] {
+        let whole = step(&[11], dropout);
+        for parts in [&[4, 4, 3][..], &[10, 1], &[1, 2, 8]] {
+            let difference = step(parts, dropout)
+                .iter()
+                .zip(&whole)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
+            assert!(difference < 1e-12, "dropout {dropout}, {parts:?}: {difference}");
+        }
+    }
+    assert_ne!(step(&[11], 0.4), step(&[11], 0.0), "dropout drops nothing");
+}
+
+#[test]
+fn the_loop_accumulates_as_well() {
+    let trained = |batch, accumulate| -> Vec<f32> {
+        manual_seed(2);
+        let model = network(0.3);
+        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1).momentum(0.9))
+            .epochs(3)
+            .accumulate(accumulate);
+        let fit = trainer.fit(&Supervised::new(&model, &loss), &loader(50, batch), None).unwrap();
+        assert_eq!(fit.step, 12, "50 samples are 3 steps of 16 and one of 2");
+        model.parameters()[0].value().detach().to_vec().unwrap()
+    };
+    let (whole, parts) = (trained(16, 1), trained(4, 4));
+    let difference = whole.iter().zip(&parts).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference < 1e-5, "{difference}");
+}
+
+/// A folder of this test's own that does not exist yet.
+fn new_folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trainer").join(name);
+    if path.exists() {
+        fs::remove_dir_all(&path).unwrap();
+    }
+    path
+}
+
+/// Ends the run with an error, as if the process had been killed there.
+struct KilledAt(u64);
+
+impl Callback for KilledAt {
+    fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        match step.step == self.0 {
+            true => Err(Error::new(ErrorKind::Usage, "killed")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Counts steps over interruptions.
+#[derive(Default)]
+struct Counter(Rc<Cell<u64>>);
+
+impl Callback for Counter {
+    fn on_step_end(&mut self, _step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+
+    fn state(&self) -> Option<(&'static str, serde_json::Value)> {
+        Some(("counter", self.0.get().into()))
+    }
+
+    fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
+        self.0.set(state.as_u64().unwrap_or(0));
+        Ok(())
+    }
+}
+
+/// Trains on hills with everything on; the hash of the weights, the epochs and the state.
+fn run_everything(
+    folder: &Path,
+    killed_at: Option<u64>,
+    workers: usize,
+) -> Result<(String, Fit, Checkpoint)> {
+    manual_seed(11);
+    let model = network(0.2);
+    let mut optimizer = Adam::new(model.parameters(), 0.01);
+    let schedule = LRScheduler::new(&mut optimizer, CosineAnnealingLR::new(60))?;
+    let checkpoints = Checkpoints {
+        every_steps: Some(3),
+        keep_last: 1,
+        keep_best: true,
+        every: None,
+        ..Checkpoints::new(CheckpointFolder::new(folder))
+    };
+    let counted = Rc::new(Cell::new(0));
+    let mut trainer = Trainer::new(optimizer)
+        .epochs(5)
+        .accumulate(3)
+        .clip_norm(0.5)
+        .ema(0.9)
+        .validate_every_steps(4)
+        .early_stopping(EarlyStopping::new(50))
+        .schedule(Scheduler::Planned(schedule, Every::Step))
+        .checkpoints(checkpoints)
+        .callback(Counter(counted.clone()));
+    if let Some(step) = killed_at {
+        trainer = trainer.callback(KilledAt(step));
+    }
+    let objective = Supervised::new(&model, &loss);
+    let (train, validation) = (loader(100, 8).workers(workers), loader(30, 16));
+    let fit = trainer.fit(&objective, &train, Some(&validation))?;
+    drop(trainer);
+    assert_eq!(counted.get(), fit.step);
+    let newest = CheckpointFolder::new(folder).load_newest(Checkpoint::from_files, |_| ())?;
+    Ok((weight_hash(&model)?, fit, newest.expect("the last is saved").1))
+}
+
+/// Without how long it took.
+fn epochs(fit: &Fit) -> Vec<EpochSummary> {
+    fit.epochs.iter().map(|epoch| EpochSummary { seconds: 0.0, ..epoch.clone() }).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_with_the_same_bits() {
+    let (weights, fit, last) = run_everything(&new_folder("alone"), None, 0).unwrap();
+    // 13 batches of an epoch are 5 steps: the last of one batch.
+    assert_eq!((fit.step, fit.epochs.len()), (25, 5));
+    for (case, kills) in
+        [vec![1], vec![2, 5, 9], vec![3, 4, 12, 13, 24], vec![25]].iter().enumerate()
+    {
+        let folder = new_folder(&format!("killed-{case}"));
+        for (i, step) in kills.iter().enumerate() {
+            set_num_threads(1 + i % 3);
+            let error = run_everything(&folder, Some(*step), i % 3).unwrap_err();
+            assert_eq!(error.message(), "killed");
+        }
+        set_num_threads(2);
+        let (again, resumed, state) = run_everything(&folder, None, 1).unwrap();
+        assert_eq!(again, weights, "{kills:?}");
+        assert_eq!(epochs(&resumed), epochs(&fit), "{kills:?}");
+        assert_eq!(state.training.names(), last.training.names());
+        let files = |c: &Checkpoint| c.to_files().unwrap();
+        let (a, b) = (files(&state), files(&last));
+        assert!(a[0] == b[0] && a[1] == b[1], "{kills:?}: another state");
+    }
+}
+
+/// A signal comes between the batches of a step: the gradients so far are saved.
+#[cfg(unix)]
+#[test]
+fn a_step_that_is_half_accumulated_goes_on() {
+    let run = |folder: &Path, signal_at: Option<u64>| {
+        manual_seed(4);
+        let model = network(0.3);
+        let objective =
+            Signalling { inner: Supervised::new(&model, &loss), seen: Cell::new(0), signal_at };
+        let checkpoints =
+            Checkpoints { signals: true, ..Checkpoints::new(CheckpointFolder::new(folder)) };
+        let mut trainer = Trainer::new(Adam::new(model.parameters(), 0.01))
+            .epochs(2)
+            .accumulate(4)
+            .checkpoints(checkpoints);
+        let fit = trainer.fit(&objective, &loader(60, 5), None).unwrap();
+        (weight_hash(&model).unwrap(), fit)
+    };
+    let (weights, fit) = run(&new_folder("whole-step"), None);
+    assert_eq!(fit.step, 6);
+    let folder = new_folder("half-step");
+    let (_, half) = run(&folder, Some(7));
+    assert_eq!(half.ended, Ended::Interrupted("SIGTERM"));
+    let names = CheckpointFolder::new(&folder).names().unwrap();
+    assert_eq!(names, ["step-0000000001.000003"]);
+    let (resumed, whole) = run(&folder, None);
+    assert_eq!((resumed, epochs(&whole)), (weights, epochs(&fit)));
+}
+
+#[cfg(unix)]
+struct Signalling<'a> {
+    inner: Supervised<'a>,
+    seen: Cell<u64>,
+    signal_at: Option<u64>,
+}
+
+#[cfg(unix)]
+impl gradus_train::trainer::Objective for Signalling<'_> {
+    type Batch = (Tensor, Tensor);
+    fn module(&self) -> &dyn Module {
+        self.inner.module()
+    }
+    fn samples(&self, batch: &(Tensor, Tensor)) -> usize {
+        self.inner.samples(batch)
+    }
+    fn cost(&self, batch: &(Tensor, Tensor)) -> gradus_train::trainer::Cost {
+        self.seen.set(self.seen.get() + 1);
+        if Some(self.seen.get()) == self.signal_at {
+            signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+        }
+        self.inner.cost(batch)
+    }
+}
+
+#[test]
+fn what_is_not_finite_stops_the_run_before_the_update() {
+    manual_seed(0);
+    let model = network(0.0);
+    let samples = Hills { samples: 40, broken: Some(17) };
+    let train = DataLoader::new(samples).batch_size(8).shuffle(1);
+    let bad = (0..5).find(|&batch| train.samples_of(0, batch).contains(&17)).unwrap();
+    let objective = Supervised::new(&model, &loss);
+
+    // As far as the batch before, without the guard in the way.
+    let reference = || {
+        manual_seed(0);
+        let model = network(0.0);
+        let objective = Supervised::new(&model, &loss);
+        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).steps(bad as u64);
+        if bad > 0 {
+            trainer.fit(&objective, &train, None).unwrap();
+        }
+        weight_hash(&model).unwrap()
+    };
+    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
+    let error = trainer.fit(&objective, &train, None).unwrap_err();
+    let message = error.message();
+    let place = format!("epoch 1, batch {} of 5: loss is NaN", bad + 1);
+    assert!(message.starts_with(&place), "{message}");
+    assert!(message.contains("first not finite: the output of MSELoss()"), "{message}");
+    let listed: Vec<String> = train.samples_of(0, bad).iter().map(usize::to_string).collect();
+    assert!(message.contains(&format!("samples of the batch: {}", listed.join(", "))), "{message}");
+    assert_eq!(weight_hash(&model).unwrap(), reference(), "an update was made");
+}
+
+#[test]
+fn the_first_layer_that_is_not_finite_is_named() {
+    manual_seed(0);
+    let model = network(0.0);
+    let parameter = &model.parameters()[2];
+    let huge = Tensor::full(parameter.shape(), f32::MAX, DType::F32);
+    parameter.set(&huge);
+    let objective = Supervised::new(&model, &loss);
+    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
+    let error = trainer.fit(&objective, &loader(8, 8), None).unwrap_err();
+    assert!(error.message().contains("the output of layer 3 › Linear(in_features=24"), "{error}");
+
+    // A finite loss with a gradient that is not: √x at 0.
+    let weight = Linear::new(4, 1).bias(false);
+    weight.weight.set(&Tensor::zeros([1, 4], DType::F32));
+    let rooted = |predictions: &Tensor, _: &Tensor| (predictions * predictions).sqrt().mean();
+    let objective = Supervised::new(&weight, &rooted);
+    let mut trainer = Trainer::new(SGD::new(weight.parameters(), 0.1)).epochs(1);
+    let error = trainer.fit(&objective, &loader(8, 8), None).unwrap_err();
+    let message = error.message();
+    assert!(message.contains("gradient is NaN"), "{message}");
+    assert!(message.contains("the gradient of the parameter `weight`"), "{message}");
+    assert_eq!(weight.weight.value().detach().to_vec::<f32>().unwrap(), [0.0; 4]);
+
+    // Without the guard nobody looks.
+    let mut trainer = Trainer::new(SGD::new(weight.parameters(), 0.1)).epochs(1).guard(false);
+    trainer.fit(&objective, &loader(8, 8), None).unwrap();
+}
+
+#[derive(Default)]
+struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    fn add(&self, text: String) -> Result<()> {
+        self.0.borrow_mut().push(text);
+        Ok(())
+    }
+}
+
+impl Callback for Log {
+    fn on_fit_start(&mut self, start: &FitStart<'_>) -> Result<()> {
+        self.add(format!("start {}", start.step))
+    }
+    fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
+        self.add(format!("epoch {} of {} batches", epoch.epoch, epoch.batches))
+    }
+    fn on_step_end(&mut self, step: &StepEnd<'_>, control: &mut Control) -> Result<()> {
+        assert!(step.loss.is_evaluated(), "reading the loss would compute it again");
+        if step.step == 5 {
+            control.stop("enough");
+        }
+        self.add(format!("step {} batch {} lr {}", step.step, step.batch, step.lr))
+    }
+    fn on_validation_end(&mut self, v: &Validation, step: u64, _: &mut Control) -> Result<()> {
+        self.add(format!("validation at {step} of {}", v.samples))
+    }
+    fn on_epoch_end(&mut self, epoch: &EpochSummary, _: &mut Control) -> Result<()> {
+        self.add(format!("end of epoch {}, {} samples", epoch.epoch, epoch.samples))
+    }
+    fn on_fit_end(&mut self, fit: &Fit) -> Result<()> {
+        self.add(format!("end after {}", fit.step))
+    }
+}
+
+#[test]
+fn callbacks_see_everything_in_order() {
+    let model = network(0.0);
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let mut trainer =
+        Trainer::new(SGD::new(model.parameters(), 0.25)).epochs(9).callback(Log(log.clone()));
+    let objective = Supervised::new(&model, &loss);
+    let fit = trainer.fit(&objective, &loader(12, 4), Some(&loader(6, 6))).unwrap();
+    drop(trainer);
+    assert_eq!(fit.ended, Ended::Stopped("enough".into()));
+    let expected = [
+        "start 0",
+        "epoch 1 of 3 batches",
+        "step 1 batch 1 lr 0.25",
+        "step 2 batch 2 lr 0.25",
+        "step 3 batch 3 lr 0.25",
+        "validation at 3 of 6",
+        "end of epoch 1, 12 samples",
+        "epoch 2 of 3 batches",
+        "step 4 batch 1 lr 0.25",
+        "step 5 batch 2 lr 0.25",
+        "validation at 5 of 6",
+        "end of epoch 2, 8 samples",
+        "end after 5",
+    ];
+    assert_eq!(*log.borrow(), expected);
+}
+
+#[test]
+fn observing_changes_no_bits_and_compiles_nothing_again() {
+    let trained = |validate: Option<u64>| {
+        manual_seed(8);
+        let model = network(0.5);
+        let mut trainer = Trainer::new(Adam::new(model.parameters(), 0.01)).epochs(2);
+        if let Some(steps) = validate {
+            trainer = trainer.validate_every_steps(steps).callback(Log::default());
+        }
+        trainer = trainer.steps(4);
+        let objective = Supervised::new(&model, &loss);
+        trainer.fit(&objective, &loader(16, 8), Some(&loader(7, 7))).unwrap();
+        weight_hash(&model).unwrap()
+    };
+    assert_eq!(trained(None), trained(Some(1)));
+    let compiled = plan_stats().compiled;
+    trained(Some(1));
+    assert_eq!(plan_stats().compiled, compiled);
+}
+
+#[test]
+fn averages_are_those_of_the_formula() {
+    let model = Linear::new(1, 1).bias(false);
+    let set = |w: f32| model.weight.set(&Tensor::from_slice(&[w], [1, 1]));
+    let get = || model.weight.value().detach().to_vec::<f32>().unwrap()[0];
+    set(1.0);
+    let mut ema = Ema::new(model.parameters(), 0.5);
+    let mut expected = 1.0f64;
+    for (t, w) in [2.0, 4.0, 8.0, 3.0, 5.0, 7.0, 9.0, 2.0, 1.0, 6.0].into_iter().enumerate() {
+        set(w);
+        ema.update().unwrap();
+        let decay = f64::min(0.5, (1.0 + t as f64) / (10.0 + t as f64));
+        expected = decay * expected + (1.0 - decay) * f64::from(w);
+    }
+    let state = ema.state_dict();
+    ema.swap().unwrap();
+    assert!((f64::from(get()) - expected).abs() < 1e-6, "{} {expected}", get());
+    ema.swap().unwrap();
+    assert_eq!(get(), 6.0);
+
+    let mut again = Ema::new(model.parameters(), 0.5);
+    again.load_state_dict(&state).unwrap();
+    set(2.0);
+    ema.update().unwrap();
+    again.update().unwrap();
+    assert_eq!(
+        ema.state_dict()["0"].to_vec::<f32>().unwrap(),
+        again.state_dict()["0"].to_vec::<f32>().unwrap()
+    );
+}
+
+#[test]
+fn runs_end_when_they_should() {
+    let model = network(0.0);
+    let objective = Supervised::new(&model, &loss);
+    let fit = |trainer: Trainer<'_>| {
+        let mut trainer = trainer;
+        trainer.fit(&objective, &loader(20, 4), Some(&loader(8, 8))).unwrap()
+    };
+    let new = |lr: f64| Trainer::new(SGD::new(model.parameters(), lr));
+    assert_eq!(fit(new(0.1).epochs(3).steps(7)).step, 7);
+    assert_eq!(fit(new(0.1).epochs(1).steps(70)).step, 5);
+    assert_eq!(fit(new(0.1).epochs(100).fast_dev_run(true)).step, 1);
+    assert_eq!(fit(new(0.1).epochs(4).overfit_one_batch(true)).step, 4);
+    let timed = fit(new(0.1).time(std::time::Duration::from_millis(30)));
+    assert!(timed.step > 0 && timed.ended == Ended::Finished);
+    // At rate 0 nothing improves: the first look is the best, and two more are waited for.
+    let stopped = fit(new(0.0).epochs(10).early_stopping(EarlyStopping::new(2)));
+    assert_eq!(stopped.epochs.len(), 3);
+    assert!(matches!(stopped.ended, Ended::Stopped(why) if why.starts_with("early stopping")));
+
+    let error = new(0.1).fit(&objective, &loader(8, 4), None).unwrap_err();
+    assert!(error.message().contains("say how long to train"), "{error}");
+}
+
+#[test]
+fn the_learning_rate_finder_leaves_no_trace() {
+    manual_seed(5);
+    let model = network(0.1);
+    let mut optimizer = Adam::new(model.parameters(), 0.125);
+    let before = weight_hash(&model).unwrap();
+    let objective = Supervised::new(&model, &loss);
+    let curve = find_lr(&objective, &loader(64, 16), &mut optimizer, 1e-6..100.0, 60).unwrap();
+    assert!(curve.rates.len() > 20 && curve.rates.is_sorted());
+    assert!(curve.suggestion().is_some());
+    assert_eq!(weight_hash(&model).unwrap(), before);
+    assert_eq!(optimizer.lr(), 0.125);
+    assert!(optimizer.state_dict().is_empty());
+}
