@@ -80,7 +80,7 @@ fn a_good_run_has_no_findings() {
     assert_eq!(report.samples, [(200, 200), (200, 200)]);
     let text = report.to_string();
     assert!(text.contains("Linear(in_features=4, out_features=16, bias=True)"), "{text}");
-    assert!(text.contains("\nmemory for training, beside the data: 2."), "{text}");
+    assert!(text.contains("\nmemory for training, beside the data: 5."), "{text}");
     assert!(text.contains("\nloss of a first batch of 32: 1."), "{text}");
     assert!(
         text.ends_with(
@@ -136,11 +136,11 @@ fn inputs_on_another_scale_are_named() {
     let found = findings(NET, "", &data);
     assert_eq!(
         found[0],
-        "warning: made: inputs have mean 8990.000 and standard deviation 5477.856; scale them to about 0 and \
+        "warning: made: inputs have mean 9031.250 and standard deviation 5465.370; scale them to about 0 and \
          1 (`standardize = true`, where the dataset has it)"
     );
     assert!(
-        found[1].starts_with("warning: my.toml, line 2: the loss of the first batch is "),
+        found[1].starts_with("warning: my.toml, line 1: the loss of the first batch is "),
         "{found:?}"
     );
     assert!(

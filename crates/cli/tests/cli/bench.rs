@@ -7,10 +7,13 @@ use crate::command::{fails, folder, succeeds};
 /// Numbers as `#`, and runs of spaces as one: timings differ, and columns with them.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         let c = if c.is_ascii_digit() { '#' } else { c };
+        let goes_on = rest.peek().is_some_and(char::is_ascii_digit);
         match (masked.chars().last(), c) {
-            (Some(' '), ' ') | (Some('#'), '#' | '.' | ',') => {}
+            (Some(' '), ' ') | (Some('#'), '#') => {}
+            (Some('#'), '.' | ',') if goes_on => {}
             _ => masked.push(c),
         }
     }

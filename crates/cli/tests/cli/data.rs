@@ -214,7 +214,7 @@ fn transforms_are_part_of_the_configuration() {
                 test_transforms = [{ type = \"Resize\", size = [6, 6] }]";
     fs::write(dir.join("my.toml"), config(good)).unwrap();
     let table = succeeds(&dir, &["summary", "my.toml"]);
-    assert!(table.contains("[3, 6, 6]"), "{table}");
+    assert!(table.contains("[N, 3, 6, 6]"), "{table}");
     let workers = |workers: &str, out: &str| {
         succeeds(&dir, &["train", "my.toml", "--workers", workers, "--out", out]);
         fs::read(dir.join(out).join("model.safetensors")).unwrap()

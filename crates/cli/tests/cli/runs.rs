@@ -89,7 +89,7 @@ fn usage_that_makes_no_sense_ends_with_2() {
         (&["train", "--workers", "-1"], "'-1'"),
         (&["train", "--seed", "1.5"], "'--seed <N>'"),
         (&["train", "--device", "tpu"], "no device `tpu`; this build has: cpu, reference"),
-        (&["train", "--data", "cifar"], "[possible values: digits, mnist, fashion-mnist, cifar10,"),
+        (&["train", "--data", "cifar"], "[possible values: digits, mnist, fashion-mnist, kmnist,"),
         (&["train", "--data", "mnist"], "--data-dir"),
         (&["train", "--data-dir", "."], "built in"),
         (&["train", "--epoch", "3"], "'--epochs'"),

@@ -144,7 +144,7 @@ impl CheckReport {
     /// # Errors
     /// As [`verdict`](CheckReport::verdict).
     pub fn settle(&self, progress: &Progress) -> Result<()> {
-        self.warnings().for_each(|warning| progress.warning(warning));
+        self.of(Severity::Warning).for_each(|finding| progress.warning(finding.text()));
         self.verdict()
     }
 
