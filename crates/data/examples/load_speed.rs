@@ -69,7 +69,7 @@ fn measure<D: Dataset<Item = (Image, i64)> + 'static>(
     for _ in 0..epochs {
         let start = Instant::now();
         for batch in &loader {
-            std::hint::black_box(batch?);
+            let _ = std::hint::black_box(batch?);
         }
         best = best.min(start.elapsed().as_secs_f64());
     }

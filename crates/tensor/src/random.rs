@@ -71,7 +71,7 @@ struct Samples {
 }
 
 /// Runs `f` on a part of a batch: the `count` samples from number `first` on. Draws that are
-/// [keyed by sample](Tensor::rand_by_sample), such as masks of dropout, are those that the same samples get
+/// [keyed by sample](crate::Tensor::rand_by_sample), such as masks of dropout, are those that the same samples get
 /// when the whole batch is computed at once, if the generator is in the same state.
 ///
 /// Axis 0 of what is drawn belongs to the samples: `[count, …]`, or `[count · n, …]` where each sample has `n` rows.

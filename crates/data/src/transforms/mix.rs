@@ -245,7 +245,7 @@ mod tests {
     fn nothing_is_mixed_unless_asked_for() {
         let (images, labels) = batch(Mixing::new(4, 0), 0);
         assert_eq!(images, [0.0, 0.2, 0.4, 0.6].map(|x| [x; 16]).concat());
-        let identity = |i: usize| if i % 5 == 0 { 1.0 } else { 0.0 };
+        let identity = |i: usize| if i.is_multiple_of(5) { 1.0 } else { 0.0 };
         assert_eq!(labels, (0..16).map(identity).collect::<Vec<f32>>());
         let (_, smooth) = batch(Mixing::new(4, 0).smoothing(0.2), 0);
         assert_eq!(smooth[..4], [0.05 + 0.8, 0.05, 0.05, 0.05]);
