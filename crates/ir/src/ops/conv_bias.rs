@@ -58,7 +58,7 @@ impl Primitive for ConvBias {
                 return None;
             };
             // Few elements, so that finite differences meet none near ReLU's kink.
-            let relu = x.numel() < 100;
+            let relu = x.numel() < 50;
             inputs.push(SampleInput::float([weight[0], 1, 1]));
             Some(Sample::new(ConvBias { conv, relu }, inputs))
         });

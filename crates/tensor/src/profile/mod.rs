@@ -41,9 +41,10 @@ thread_local! {
 /// before.
 ///
 /// ```
-/// use gradus_tensor::{DType, Tensor, profile};
+/// use gradus_tensor::{DType, Tensor, evaluate, profile};
 ///
 /// let x = Tensor::rand([64, 64], DType::F32);
+/// evaluate()?;
 /// let profile = profile();
 /// for _ in 0..4 {
 ///     let y = x.matmul(&x).relu().sum();
