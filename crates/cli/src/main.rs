@@ -3,6 +3,7 @@
 //! Exit codes: 0 if all went well, 1 if a run failed, 2 if what was asked for makes no sense.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod eval;
 mod manual;
 mod options;
@@ -29,6 +30,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Compare(compare::Compare),
     Summary(summary::Summary),
     Completions(manual::Completions),
     Man(manual::Manual),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
         Command::Predict(predict) => predict.run(),
+        Command::Compare(compare) => compare.run(),
         Command::Summary(summary) => summary.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use gradus::train::config::{DATASETS, Value};
-use gradus::train::{Config, Progress};
+use gradus::train::dashboard::Dashboard;
+use gradus::train::log::{Observer, TensorBoard};
+use gradus::train::{Config, Progress, train_observed};
 use gradus::{Device, Error, ErrorKind, Result};
 
 use crate::options::{self, Resources};
@@ -65,21 +67,37 @@ pub struct Train {
     /// Print nothing but the folder of the run
     #[arg(long)]
     quiet: bool,
+
+    /// Watch the run live in the terminal: curves, rates, times
+    #[arg(long, conflicts_with = "quiet")]
+    tui: bool,
+
+    /// Write event files too, for `tensorboard --logdir runs`
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 impl Train {
     pub fn run(self) -> Result<()> {
         let workers = self.resources.apply();
         let config = self.config()?;
-        let progress = Progress::new(self.quiet);
-        let (folder, test) =
-            gradus::train::train(&config, workers, self.out.as_deref(), &progress)?;
+        let progress = Progress::new(self.quiet || self.tui);
+        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+        if self.tensorboard {
+            observers.push(Box::new(TensorBoard::new()));
+        }
+        if self.tui {
+            observers.push(Box::new(Dashboard::new()?));
+        }
+        let out = self.out.as_deref();
+        let (folder, test) = train_observed(&config, workers, out, &progress, observers)?;
         let folder = folder.path().display();
         if self.quiet {
             return print(folder);
         }
         print(format_args!(
-            "\n{test}\n\nsaved in {folder}; to evaluate it again: gradus eval {folder}"
+            "\n{test}\n\nsaved in {folder}, with a report to look at, {folder}/report.html; to evaluate \
+             it again: gradus eval {folder}"
         ))
     }
 

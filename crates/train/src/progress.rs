@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gradus_data::Dataset;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::log::StepEnd;
 use crate::metrics::thousands;
 use crate::{Config, Data, EpochMetrics};
 
@@ -65,9 +66,10 @@ impl Progress {
             false => ProgressBar::new(batches as u64),
         };
         let style =
-            ProgressStyle::with_template("{prefix}  {bar:40}  {pos}/{len} batches, {eta} left")
+            ProgressStyle::with_template("{prefix}  {wide_bar}  {pos}/{len}  {msg}  {eta} left")
                 .expect("the template is well-formed");
-        EpochProgress { progress: self, bar: bar.with_style(style).with_prefix(name.clone()), name }
+        let bar = bar.with_style(style).with_prefix(name.clone());
+        EpochProgress { progress: self, bar, name, started: Instant::now(), samples: 0 }
     }
 }
 
@@ -87,11 +89,21 @@ pub struct EpochProgress<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
     name: String,
+    started: Instant,
+    samples: usize,
 }
 
 impl EpochProgress<'_> {
-    /// A batch is done.
-    pub fn step(&self) {
+    /// A step is done: its loss, the learning rate and the samples per second of the epoch so far
+    /// stand beside the bar.
+    pub fn step(&mut self, step: &StepEnd) {
+        self.samples += step.samples;
+        if !self.bar.is_hidden() {
+            let rate = self.samples as f64 / self.started.elapsed().as_secs_f64();
+            let rate = thousands(rate as u64);
+            let StepEnd { loss, lr, .. } = step;
+            self.bar.set_message(format!("loss {loss:.4}  lr {lr:.2e}  {rate} samples/s"));
+        }
         self.bar.inc(1);
     }
 

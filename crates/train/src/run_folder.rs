@@ -6,6 +6,9 @@
 //! | `data.json` | the [`DataSpec`]: what the model must know of the data, such as names of classes |
 //! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
 //! | `model.safetensors` | the trained model, under PyTorch's names |
+//! | `log.jsonl` | every step, epoch and evaluation ([`JsonLines`](crate::log::JsonLines)) |
+//! | `steps.csv`, `epochs.csv` | the same numbers as tables ([`Csv`](crate::log::Csv)) |
+//! | `report.html` | all of it to look at ([`report`](crate::report)) |
 //!
 //! Files are written under another name and renamed, so that a run that is killed leaves the file
 //! of before or a whole one.
@@ -18,6 +21,7 @@ use gradus_io::{load_safetensors, save_safetensors};
 use gradus_nn::{Module, Sequential};
 use gradus_tensor::{Error, ErrorKind, Result};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::{Config, DataSpec, RunMetrics};
 
@@ -25,6 +29,7 @@ const CONFIG: &str = "config.toml";
 const DATA: &str = "data.json";
 const METRICS: &str = "metrics.json";
 const MODEL: &str = "model.safetensors";
+const REPORT: &str = "report.html";
 
 /// A folder that holds a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +155,24 @@ impl RunFolder {
     pub fn save_model(&self, model: &dyn Module) -> Result<()> {
         let metadata = [("gradus", env!("CARGO_PKG_VERSION"))];
         save_safetensors(self.path.join(MODEL), &model.state_dict(), &metadata)
+    }
+
+    /// The SHA-256 of the file that holds the model, as `sha256sum` prints it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn model_sha256(&self) -> Result<String> {
+        let path = self.path.join(MODEL);
+        let bytes = fs::read(&path).map_err(|error| cannot("read", &path, &error))?;
+        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Writes the report.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn save_report(&self, html: &str) -> Result<()> {
+        self.save(REPORT, html)
     }
 
     /// Reads the model.

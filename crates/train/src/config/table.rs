@@ -336,7 +336,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::{DATASETS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES};
+    use crate::config::{DATASETS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES};
 
     fn rows<I, O>(table: &[Row<I, O>]) -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         table.iter().map(|row| (row.name, row.about, row.keys.to_vec())).collect()
@@ -344,8 +344,14 @@ mod tests {
 
     #[test]
     fn rows_are_told_apart_and_explained() {
-        let tables =
-            [rows(DATASETS), rows(LAYERS), rows(LOSSES), rows(OPTIMIZERS), rows(SCHEDULES)];
+        let tables = [
+            rows(DATASETS),
+            rows(LAYERS),
+            rows(LOSSES),
+            rows(OPTIMIZERS),
+            rows(SCHEDULES),
+            rows(METRICS),
+        ];
         for table in tables {
             assert!(!table.is_empty());
             let names: HashSet<&str> = table.iter().map(|(name, ..)| *name).collect();

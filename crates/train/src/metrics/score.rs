@@ -3,7 +3,7 @@
 use std::fmt;
 
 use gradus_tensor::{Device, Result, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Accuracy, Errors};
 use crate::data::Task;
@@ -16,7 +16,7 @@ pub(crate) enum Score {
 }
 
 /// The value of the metric that suits the task.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreValue {
     /// The share of correct predictions, 0–1.
