@@ -44,7 +44,10 @@ impl Errors {
         let same = predictions.try_shape().ok() == targets.try_shape().ok();
         if n == 0 || !same {
             // Broadcasting `[n]` with `[n, 1]` would compare every pair: it fails instead.
-            self.absolute = &self.absolute + refused(predictions, targets);
+            let refused = refused(predictions, targets);
+            for sum in [&mut self.absolute, &mut self.squared, &mut self.spread] {
+                *sum = &*sum + &refused;
+            }
             return;
         }
         let columns = |x: &Tensor| x.detach().cast(DType::F64).reshape([n as isize, -1]);

@@ -296,7 +296,7 @@ class  precision   recall  samples
 tench          –        –        0
 cup      100.00%   66.67%        6
 bus       99.90%  100.00%    1,994
-mean      66.63%   55.56%    2,000";
+mean      99.95%   83.33%    2,000";
         assert_eq!(report().to_string(), expected);
     }
 
