@@ -58,7 +58,7 @@ impl Metric for CalibrationError {
         let logs = log_probabilities(predictions);
         let (confidence, predicted) = logs.max(1, false);
         let confidence = confidence.exp();
-        let correct = predicted.eq(&labels(targets)).cast(DType::I64);
+        let correct = predicted.eq(labels(targets)).cast(DType::I64);
         let bin = (&confidence * self.bins as f64).ceil() - 1.0;
         let bin = bin.clamp(0.0, self.bins as f64 - 1.0).cast(DType::I64);
         self.samples = self.samples.scatter_add(0, &bin, &bin.ones_like());
