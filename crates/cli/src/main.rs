@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod data;
 mod eval;
 mod manual;
@@ -33,6 +34,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Compare(compare::Compare),
     Summary(summary::Summary),
     Check(check::Check),
     Bench(bench::Bench),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
         Command::Predict(predict) => predict.run(),
+        Command::Compare(compare) => compare.run(),
         Command::Summary(summary) => summary.run(),
         Command::Check(check) => check.run(),
         Command::Bench(bench) => bench.run(),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use gradus::train::config::{DATASETS, Value};
+use gradus::train::log::{Observer, TensorBoard};
 use gradus::train::trainer::Ended;
-use gradus::train::{Config, Outcome, Progress, Resume, RunFolder, RunOptions};
+use gradus::train::{Config, Outcome, Progress, Resume, RunFolder, RunOptions, run_observed};
 use gradus::{Device, Error, ErrorKind, Result};
 
 use crate::options::{self, Resources};
@@ -88,6 +89,10 @@ pub struct Train {
     /// Print nothing but the folder of the run
     #[arg(long)]
     quiet: bool,
+
+    /// Write event files too, for `tensorboard --logdir runs`
+    #[arg(long, conflicts_with_all = ["fast_dev_run", "overfit_one_batch", "find_lr"])]
+    tensorboard: bool,
 }
 
 impl Train {
@@ -102,6 +107,10 @@ impl Train {
             return find_lr(&config, workers, file);
         }
         let progress = Progress::new(self.quiet);
+        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+        if self.tensorboard {
+            observers.push(Box::new(TensorBoard::new()));
+        }
         let options = RunOptions {
             workers,
             out: self.out,
@@ -110,7 +119,8 @@ impl Train {
             overfit_one_batch: self.overfit_one_batch,
             ..RunOptions::default()
         };
-        let Outcome { folder, test, ended } = gradus::train::run(&config, &options, &progress)?;
+        let Outcome { folder, test, ended } =
+            run_observed(&config, &options, &progress, observers)?;
         let folder = folder.map(|folder| folder.path().display().to_string());
         if let (Ended::Interrupted(signal), Some(folder)) = (&ended, &folder) {
             let message = format!(
@@ -125,7 +135,8 @@ impl Train {
         match (folder, test) {
             (Some(folder), _) if self.quiet => print(folder),
             (Some(folder), Some(test)) => print(format_args!(
-                "\n{test}\n\nsaved in {folder}; to evaluate it again: gradus eval {folder}"
+                "\n{test}\n\nsaved in {folder}, with a report to look at, {folder}/report.html; to evaluate \
+                 it again: gradus eval {folder}"
             )),
             (_, Some(test)) if !self.quiet => print(format_args!("\n{test}\n\nnothing was saved")),
             _ => Ok(()),

@@ -5,8 +5,11 @@ use gradus_nn::Layer;
 use gradus_tensor::{Device, Result, Tensor, no_grad};
 
 use crate::Evaluation;
+use crate::config::AnyMetric;
 use crate::data::{Data, Task};
+use crate::log::{EvaluationEnd, NamedValue};
 use crate::metrics::{Accuracy, Classification, ConfusionMatrix, Errors, Language, Mean};
+use crate::mistakes::Mistakes;
 
 /// Samples per batch. It is no option, so that repeating an evaluation repeats its bits.
 pub(crate) const BATCH_SIZE: usize = 256;
@@ -22,22 +25,75 @@ pub fn evaluate(
     workers: usize,
     device: Device,
 ) -> Result<Evaluation> {
-    let loader = DataLoader::new(data.samples().clone()).batch_size(BATCH_SIZE).workers(workers);
     let task = &data.spec().task;
     let mut average_loss = Mean::new(device);
     let mut counts = Counts::new(task, device);
+    each_batch(model, data, workers, device, |predictions, targets| {
+        average_loss.update(&criterion(predictions, targets), targets.numel());
+        counts.update(predictions, targets);
+        // One plan per batch, compiled once; otherwise all batches would become one.
+        gradus_tensor::evaluate()
+    })?;
+    counts.report(average_loss.value()?, task)
+}
+
+/// As [`evaluate`], with other metrics besides, the confusion matrix of a classifier, and the worst
+/// mistakes: what a report shows. `step` is how many steps the model has been trained for.
+///
+/// # Errors
+/// As [`evaluate`], and where a metric cannot be evaluated.
+pub fn examine(
+    model: &dyn Layer,
+    criterion: &dyn Fn(&Tensor, &Tensor) -> Tensor,
+    data: &Data,
+    workers: usize,
+    device: Device,
+    metrics: &mut [AnyMetric],
+    step: u64,
+) -> Result<EvaluationEnd> {
+    let task = &data.spec().task;
+    let mut average_loss = Mean::new(device);
+    let mut counts = Counts::new(task, device);
+    let mut mistakes = Mistakes::new(task);
+    each_batch(model, data, workers, device, |predictions, targets| {
+        average_loss.update(&criterion(predictions, targets), targets.numel());
+        counts.update(predictions, targets);
+        metrics.iter_mut().for_each(|metric| metric.update(predictions, targets));
+        mistakes.update(predictions, targets)
+    })?;
+    let value = |metric: &AnyMetric| Ok(NamedValue { name: metric.name(), value: metric.value()? });
+    let confusion = match &counts {
+        Counts::Classes(confusion) => Some(confusion.counts()?),
+        _ => None,
+    };
+    Ok(EvaluationEnd {
+        step,
+        evaluation: counts.report(average_loss.value()?, task)?,
+        metrics: metrics.iter().map(value).collect::<Result<_>>()?,
+        confusion,
+        mistakes: mistakes.worst_first(),
+    })
+}
+
+/// Shows `see` the predictions and targets of each batch, in order and in evaluation mode. It ends
+/// by evaluating what it has recorded.
+fn each_batch(
+    model: &dyn Layer,
+    data: &Data,
+    workers: usize,
+    device: Device,
+    mut see: impl FnMut(&Tensor, &Tensor) -> Result<()>,
+) -> Result<()> {
+    let loader = DataLoader::new(data.samples().clone()).batch_size(BATCH_SIZE).workers(workers);
     model.eval();
     no_grad(|| {
         for batch in &loader {
             let (inputs, targets) = batch?;
             let (inputs, targets) = (inputs.to(device), targets.to(device));
-            let (predictions, targets) = task.align(model.forward(&inputs), targets);
-            average_loss.update(&criterion(&predictions, &targets), targets.numel());
-            counts.update(&predictions, &targets);
-            // One plan per batch, compiled once; otherwise all batches would become one.
-            gradus_tensor::evaluate()?;
+            let (predictions, targets) = data.spec().task.align(model.forward(&inputs), targets);
+            see(&predictions, &targets)?;
         }
-        counts.report(average_loss.value()?, task)
+        Ok(())
     })
 }
 

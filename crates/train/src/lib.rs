@@ -3,8 +3,8 @@
 //!
 //! [`run()`] is the whole job of `gradus train`, top to bottom in one file: open the data, make the
 //! network, [train](trainer::Trainer::fit), save, evaluate. Nothing in it is closed: the same parts
-//! ([`trainer`], [`checkpoint`], [`evaluate()`], [`metrics`], [`RunFolder`], [`Progress`]) serve a
-//! loop of your own.
+//! ([`trainer`], [`checkpoint`], [`evaluate()`], [`metrics`], [`log`], [`report`], [`RunFolder`],
+//! [`Progress`]) serve a loop of your own.
 //!
 //! Invariants: on processors with the same vector instructions, a [`Config`] alone decides the bits
 //! of the trained model, and neither threads nor loader workers nor interruptions do; a run folder
@@ -17,9 +17,12 @@ pub mod checkpoint;
 pub mod config;
 mod data;
 mod evaluate;
+pub mod log;
 pub mod metrics;
+mod mistakes;
 mod progress;
 mod receipt;
+pub mod report;
 mod resident;
 mod run_folder;
 mod summary;
@@ -30,11 +33,11 @@ pub use bench::{BenchReport, bench};
 pub use check::{CheckReport, check};
 pub use config::Config;
 pub use data::{Data, DataSpec, Input, Samples, Task};
-pub use evaluate::{evaluate, predict};
+pub use evaluate::{evaluate, examine, predict};
 pub use metrics::{EpochMetrics, Evaluation, RunMetrics};
 pub use progress::Progress;
 pub use receipt::{Build, Receipt, data_hash, verify, weight_hash};
 pub use resident::{available_memory, peak_resident_memory, resident_memory};
 pub use run_folder::RunFolder;
 pub use summary::{LayerSummary, Summary};
-pub use train::{Outcome, Resume, RunOptions, find_learning_rate, run, train};
+pub use train::{Outcome, Resume, RunOptions, find_learning_rate, run, run_observed, train};

@@ -8,6 +8,9 @@
 //! | `model.safetensors` | the trained model, under PyTorch's names |
 //! | `receipt.json` | the [`Receipt`], once the run is finished: what went in, and the hash of what came out |
 //! | `checkpoints` | the state of the run, to go on from: see [`checkpoint`](crate::checkpoint) |
+//! | `log.jsonl` | every step, epoch and evaluation ([`JsonLines`](crate::log::JsonLines)) |
+//! | `steps.csv`, `epochs.csv` | the same numbers as tables ([`Csv`](crate::log::Csv)) |
+//! | `report.html` | all of it to look at ([`report`](crate::report)) |
 //!
 //! Files are written under another name and renamed, so that a run that is killed leaves the file
 //! of before or a whole one.
@@ -33,6 +36,7 @@ const RECEIPT: &str = "receipt.json";
 const CHECKPOINTS: &str = "checkpoints";
 /// At the end of names of files that are being written.
 const UNFINISHED: &str = ".unfinished";
+const REPORT: &str = "report.html";
 
 /// A folder that holds a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,6 +236,14 @@ impl RunFolder {
     pub fn save_model(&self, model: &dyn Module) -> Result<()> {
         let metadata = [("gradus", env!("CARGO_PKG_VERSION"))];
         save_safetensors(self.path.join(MODEL), &model.state_dict(), &metadata)
+    }
+
+    /// Writes the report.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn save_report(&self, html: &str) -> Result<()> {
+        self.save(REPORT, html)
     }
 
     /// Reads the model.

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gradus_data::{DataLoader, Split};
 use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
+use crate::log::{Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart};
 use crate::metrics::Score;
 use crate::progress::EpochProgress;
 use crate::receipt::{config_hash, identity};
@@ -18,7 +19,7 @@ use crate::trainer::{
 };
 use crate::{
     Build, Config, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics, check,
-    data_hash, evaluate, weight_hash,
+    data_hash, evaluate, examine, report, weight_hash,
 };
 
 /// How to run a configuration, apart from what decides its result.
@@ -108,6 +109,20 @@ pub fn train(
 /// If the data cannot be read, the configuration does not fit them or the run to go on with, the
 /// folder cannot be made or is not empty, or the loss or a gradient is no longer finite.
 pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result<Outcome> {
+    run_observed(config, options, progress, Vec::new())
+}
+
+/// As [`run`], with observers of the caller's beside those that write the logs of the run. A run
+/// that is only tried out is not observed.
+///
+/// # Errors
+/// As [`run`], and those of the observers.
+pub fn run_observed(
+    config: &Config,
+    options: &RunOptions,
+    progress: &Progress,
+    mut observers: Vec<Box<dyn Observer + '_>>,
+) -> Result<Outcome> {
     // Data and model come first: if they are not there or do not fit, no folder is made.
     let mut config = config.clone();
     config.check()?;
@@ -142,6 +157,7 @@ pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result
     });
     let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
     let schedule = config.schedule(&mut *optimizer, steps_per_epoch)?;
+    let mut test_metrics = config.metrics(&spec)?;
 
     // The configuration is resolved by now: every default and inferred size is in it.
     let tried_out = options.fast_dev_run || options.overfit_one_batch;
@@ -172,6 +188,8 @@ pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result
         thread::spawn(move || Ok::<_, Error>((data_hash(&samples[0])?, data_hash(&samples[1])?)))
     });
 
+    observers.insert(0, Box::new(JsonLines::new()));
+    observers.insert(1, Box::new(Csv::new()));
     let mut trainer = trainer(&config, options, optimizer, folder.as_ref(), validation.is_some())
         .score(|| Score::new(&spec.task, device))
         .callback(Shown {
@@ -181,6 +199,25 @@ pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result
             epoch: None,
             metrics: RunMetrics::default(),
         });
+    if let Some(folder) = &folder {
+        let start = RunStart {
+            folder: folder.path().to_owned(),
+            name: config.data.name().to_owned(),
+            config: config.to_string(),
+            data: spec.clone(),
+            parameters: model.num_parameters(),
+            train_samples: train_data.samples().len(),
+            test_samples: test_data.samples().len(),
+            epochs: config.epochs,
+            steps_per_epoch,
+            parameter_names: model.named_parameters().into_iter().map(|(name, _)| name).collect(),
+            environment: Environment::now(options.workers),
+            steps_done: 0,
+            epochs_done: 0,
+        };
+        let accumulate = config.training.accumulate.get();
+        trainer = trainer.callback(Observed::new(&mut observers, start, accumulate));
+    }
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);
     }
@@ -200,23 +237,39 @@ pub fn run(config: &Config, options: &RunOptions, progress: &Progress) -> Result
     if let Some(folder) = &folder {
         folder.save_model(&model)?;
     }
-    let test = evaluate(&model, &*criterion, &test_data, options.workers, device)?;
+    let evaluating = Instant::now();
+    let workers = options.workers;
+    let end =
+        examine(&model, &*criterion, &test_data, workers, device, &mut test_metrics, fit.step)?;
+    let test = end.evaluation.clone();
     if let (Some(folder), Some(hashes)) = (&folder, hashes) {
-        let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(metrics_of).collect();
+        observers.evaluation_end(&end)?;
+        let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(EpochMetrics::of).collect();
         folder.save_metrics(&RunMetrics { epochs, test: Some(test.clone()) })?;
-        let (train_data, test_data) = hashes.join().unwrap_or_else(|_| {
+        let (train_hash, test_hash) = hashes.join().unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Data, "hashing the data panicked; check the dataset"))
         })?;
-        folder.save_receipt(&Receipt {
+        let receipt = Receipt {
             build: Build::current(),
             seed: config.seed,
             config: config_hash(&config),
-            train_data,
-            test_data,
+            train_data: train_hash,
+            test_data: test_hash,
             steps: fit.step,
             epochs: fit.epochs,
             weights: weight_hash(&model)?,
+        };
+        observers.run_end(&RunEnd {
+            step: receipt.steps,
+            seconds: fit.seconds + evaluating.elapsed().as_secs_f64(),
+            weights_sha256: receipt.weights.clone(),
+            data_sha256: Some(receipt.train_data.clone()),
         })?;
+        // Their files are whole before the report is made.
+        drop(observers);
+        report::write(folder, Some(&test_data))?;
+        // With its receipt, the run is finished.
+        folder.save_receipt(&receipt)?;
     }
     Ok(Outcome { folder, test: Some(test), ended: fit.ended })
 }
@@ -332,19 +385,6 @@ fn trainer<'a>(
     trainer
 }
 
-/// An epoch as `metrics.json` holds it.
-fn metrics_of(epoch: &EpochSummary) -> Option<EpochMetrics> {
-    let EpochSummary { epoch, loss, score, validation, samples, seconds, .. } = *epoch;
-    Some(EpochMetrics {
-        epoch: epoch as usize,
-        loss,
-        score: score?,
-        seconds,
-        samples_per_second: samples as f64 / seconds,
-        validation,
-    })
-}
-
 /// Shows how the run gets on, and writes its metrics.
 struct Shown<'a> {
     progress: &'a Progress,
@@ -359,7 +399,7 @@ impl Callback for Shown<'_> {
         if let Some(name) = start.resumed {
             self.progress.line(format_args!("going on from {name}"));
         }
-        self.metrics.epochs = start.epochs.iter().filter_map(metrics_of).collect();
+        self.metrics.epochs = start.epochs.iter().filter_map(EpochMetrics::of).collect();
         Ok(())
     }
 
@@ -378,7 +418,7 @@ impl Callback for Shown<'_> {
     }
 
     fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
-        let Some(metrics) = metrics_of(epoch) else { return Ok(()) };
+        let Some(metrics) = EpochMetrics::of(epoch) else { return Ok(()) };
         if let Some(bar) = self.epoch.take() {
             bar.finish(&metrics);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gradus::train::Config;
 use gradus::train::config::{
-    DATASETS, DEFAULT, LAYERS, LOSSES, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS, Training,
+    DATASETS, DEFAULT, LAYERS, LOSSES, METRICS, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS, Training,
 };
 
 use crate::command::{fails, folder, gradus, succeeds};
@@ -41,6 +41,18 @@ fn mistakes_in_a_configuration_are_as_recorded() {
         ("a table instead of a value", changed("epochs = 30", "epochs = { all = 1 }")),
         ("options that contradict each other", changed("lr = 0.003", "betas = [0.9, 1.5]")),
         ("one number instead of two", changed("lr = 0.003", "betas = [0.9]")),
+        ("a misspelt metric", format!("{DEFAULT}[metrics]\nevaluation = [\"F1score\"]\n")),
+        ("a metric for numbers", format!("{DEFAULT}[metrics]\nevaluation = [\"R2Score\"]\n")),
+        (
+            "an average that there is not",
+            format!(
+                "{DEFAULT}[metrics]\nevaluation = [{{ type = \"AUROC\", average = \"micro\" }}]\n"
+            ),
+        ),
+        (
+            "more guesses than classes",
+            format!("{DEFAULT}[metrics]\nevaluation = [{{ type = \"TopKAccuracy\", k = 11 }}]\n"),
+        ),
         ("a layer without a type", changed("type = \"Linear\", ", "")),
         ("a misspelt list of layers", changed("layers =", "layer =")),
         (
@@ -237,6 +249,7 @@ fn the_documentation_lists_every_row() {
         ("schedules", rows(SCHEDULES)),
         ("transforms", rows(TRANSFORMS)),
         ("training", training_rows()),
+        ("metrics", rows(METRICS)),
     ] {
         let (begin, end) =
             (format!("<!-- {name}: generated -->\n"), format!("<!-- {name} end -->"));

@@ -7,7 +7,7 @@ fn every_shell_completes_every_command() {
     let dir = folder("completions");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = succeeds(&dir, &["completions", shell]);
-        for word in ["train", "eval", "predict", "summary", "batch-size"] {
+        for word in ["train", "eval", "predict", "compare", "summary", "batch-size"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
         // Not every shell's script completes the values of options.

@@ -14,8 +14,8 @@ use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
 
 use super::layers::batch_of;
 use super::{
-    AnyLoss, AnyOptimizer, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput, OPTIMIZERS,
-    RunLength, SCHEDULES, Scheduler, TRANSFORMS, Value,
+    AnyLoss, AnyMetric, AnyOptimizer, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput,
+    METRICS, MetricInput, OPTIMIZERS, RunLength, SCHEDULES, Scheduler, TRANSFORMS, Value,
 };
 use crate::data::{Data, DataSpec, Task};
 
@@ -165,6 +165,15 @@ impl Config {
             )));
         }
         Ok(loss)
+    }
+
+    /// The metrics of an evaluation, new.
+    ///
+    /// # Errors
+    /// If one does not suit the data.
+    pub fn metrics(&mut self, spec: &DataSpec) -> Result<Vec<AnyMetric>> {
+        let input = MetricInput { task: spec.task.clone(), device: self.device };
+        self.metrics.iter_mut().map(|choice| choice.build(METRICS, input.clone())).collect()
     }
 
     /// The optimizer of a model's parameters.

@@ -1,7 +1,7 @@
 //! What decides the result of a run: the configuration file, read, checked and written.
 //!
 //! A configuration chooses from tables: [`DATASETS`], [`LAYERS`], [`LOSSES`], [`OPTIMIZERS`],
-//! [`SCHEDULES`], [`TRANSFORMS`]. Reading one checks names, keys and types at once, with the line of each mistake;
+//! [`SCHEDULES`], [`TRANSFORMS`], [`METRICS`]. Reading one checks names, keys and types at once, with the line of each mistake;
 //! what depends on the data, such as the sizes of layers, is found when the model is
 //! [made](Config::model) by recording its forward pass, which computes nothing.
 
@@ -10,6 +10,7 @@ mod datasets;
 mod document;
 mod layers;
 mod losses;
+mod metrics;
 mod optimizers;
 mod schedules;
 mod table;
@@ -29,6 +30,7 @@ pub use datasets::DATASETS;
 pub(crate) use layers::batch_of;
 pub use layers::{AnyLayer, LAYERS, LayerInput};
 pub use losses::{AnyLoss, LOSSES};
+pub use metrics::{AnyMetric, METRICS, MetricInput};
 pub use optimizers::{AnyOptimizer, OPTIMIZERS};
 pub use schedules::{AnySchedule, Every, RunLength, SCHEDULES, Scheduler};
 pub use table::{Choice, Keys, Row};
@@ -90,6 +92,8 @@ pub struct Config {
     pub optimizer: Choice,
     /// One of [`SCHEDULES`]; by default the learning rate stays.
     pub schedule: Option<Choice>,
+    /// Each one of [`METRICS`], taken of every evaluation beside loss and accuracy.
+    pub metrics: Vec<Choice>,
     /// How often training visits each sample.
     pub epochs: usize,
     /// Samples per step.
@@ -112,7 +116,7 @@ impl Default for Config {
 }
 
 /// The tables of a file.
-const SECTIONS: [&str; 6] = ["data", "model", "loss", "optimizer", "schedule", "train"];
+const SECTIONS: [&str; 7] = ["data", "model", "loss", "optimizer", "schedule", "metrics", "train"];
 
 /// The keys of `[train]` that are not [`Training`]'s.
 const OWN_KEYS: [&str; 5] = ["epochs", "batch_size", "drop_last", "seed", "device"];
@@ -150,6 +154,7 @@ impl Config {
         };
         let read_schedule = |e: &Entry| Choice::read(SCHEDULES, "schedule", &e.place, &e.node);
         let schedule = section("schedule").map(read_schedule).transpose()?;
+        let metrics = section("metrics").map(read_metrics).transpose()?.unwrap_or_default();
         let train = match section("train") {
             None => Keys::new("[train]", start),
             Some(Entry { place, node: Node::Table(entries), .. }) => {
@@ -170,6 +175,7 @@ impl Config {
             loss,
             optimizer,
             schedule,
+            metrics,
             epochs: count("epochs", 10)?,
             batch_size: count("batch_size", 32)?,
             drop_last: train.get("drop_last")?.unwrap_or(false),
@@ -275,7 +281,8 @@ impl Config {
         self.layers.iter().try_for_each(|layer| layer.check(LAYERS))?;
         self.loss.iter().try_for_each(|loss| loss.check(LOSSES))?;
         self.optimizer.check(OPTIMIZERS)?;
-        self.schedule.iter().try_for_each(|schedule| schedule.check(SCHEDULES))
+        self.schedule.iter().try_for_each(|schedule| schedule.check(SCHEDULES))?;
+        self.metrics.iter().try_for_each(|metric| metric.check(METRICS))
     }
 }
 
@@ -305,6 +312,22 @@ fn read_layers(section: &Entry) -> Result<Vec<Choice>> {
             list.iter().map(|(place, node)| Choice::read(LAYERS, "layer", place, node)).collect()
         }
         _ => Err(layers.place.error("`layers` is a list of at least one layer")),
+    }
+}
+
+fn read_metrics(section: &Entry) -> Result<Vec<Choice>> {
+    let Node::Table(entries) = &section.node else {
+        return Err(section.place.error("`metrics` is a table: [metrics]"));
+    };
+    for Entry { key, place, .. } in entries {
+        known_among(&["evaluation"], key, "key of [metrics]", place)?;
+    }
+    match entries.first() {
+        None => Ok(Vec::new()),
+        Some(Entry { node: Node::List(list), .. }) => {
+            list.iter().map(|(place, node)| Choice::read(METRICS, "metric", place, node)).collect()
+        }
+        Some(Entry { place, .. }) => Err(place.error("`evaluation` is a list of metrics")),
     }
 }
 
@@ -351,6 +374,11 @@ impl fmt::Display for Config {
         section(f, "optimizer", &self.optimizer)?;
         if let Some(schedule) = &self.schedule {
             section(f, "schedule", schedule)?;
+        }
+        if !self.metrics.is_empty() {
+            writeln!(f, "[metrics]\nevaluation = [")?;
+            self.metrics.iter().try_for_each(|metric| writeln!(f, "    {metric},"))?;
+            writeln!(f, "]\n")?;
         }
         let device = Value::Text(self.device.to_string());
         let Config { epochs, batch_size, drop_last, seed, .. } = self;

@@ -341,7 +341,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::{DATASETS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRANSFORMS};
+    use crate::config::{DATASETS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, TRANSFORMS};
 
     fn rows<I, O>(table: &[Row<I, O>]) -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         table.iter().map(|row| (row.name, row.about, row.keys.to_vec())).collect()
@@ -356,6 +356,7 @@ mod tests {
             rows(OPTIMIZERS),
             rows(SCHEDULES),
             rows(TRANSFORMS),
+            rows(METRICS),
         ];
         for table in tables {
             assert!(!table.is_empty());

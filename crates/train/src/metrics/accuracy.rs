@@ -1,11 +1,14 @@
 //! The share of samples whose highest logit is that of their class.
 
 use gradus_nn::StateDict;
-use gradus_tensor::{Device, Result, Tensor};
+use gradus_tensor::{DType, Device, Result, Tensor};
 
-use super::restore;
+use super::average::ratio;
+use super::metric::same;
+use super::scores::{class_scores, labels, samples};
+use super::{Metric, MetricValue, restore};
 
-/// Correct samples among all so far.
+/// Correct samples among all so far. Of equal logits the first class is predicted.
 ///
 /// ```
 /// use gradus_tensor::{Device, Tensor};
@@ -17,7 +20,7 @@ use super::restore;
 /// assert_eq!(accuracy.value()?, 0.5);
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Accuracy {
     correct: Tensor,
     samples: usize,
@@ -29,10 +32,12 @@ impl Accuracy {
         Accuracy { correct: Tensor::from_slice(&[0i64], []).to(device), samples: 0 }
     }
 
-    /// Takes in a batch: logits `[n, classes]` and labels `[n]` (int64).
-    pub fn update(&mut self, logits: &Tensor, labels: &Tensor) {
-        self.correct = &self.correct + logits.argmax(1).eq(labels).sum();
-        self.samples += labels.try_shape().map_or(0, |shape| shape.numel());
+    /// Takes in a batch: logits `[n, classes]`, or `[n]` for two classes, and labels `[n]`.
+    pub fn update(&mut self, logits: &Tensor, targets: &Tensor) {
+        let labels = labels(targets);
+        let correct = class_scores(logits).argmax(1).eq(&labels);
+        self.correct = &self.correct + correct.cast(DType::I64).sum();
+        self.samples += samples(&labels);
     }
 
     /// How many samples there have been.
@@ -61,5 +66,27 @@ impl Accuracy {
     /// If the count cannot be evaluated.
     pub fn value(&self) -> Result<f64> {
         Ok(self.correct.item::<i64>()? as f64 / self.samples as f64)
+    }
+}
+
+impl Metric for Accuracy {
+    fn name(&self) -> String {
+        "accuracy".to_owned()
+    }
+
+    fn update(&mut self, predictions: &Tensor, targets: &Tensor) {
+        self.update(predictions, targets);
+    }
+
+    fn merge(&mut self, other: &dyn Metric) -> Result<()> {
+        let other = same(self, other)?;
+        self.correct = &self.correct + &other.correct;
+        self.samples += other.samples;
+        Ok(())
+    }
+
+    fn value(&self) -> Result<MetricValue> {
+        let correct = self.correct.item::<i64>()? as u64;
+        Ok(MetricValue::Number(ratio(correct, self.samples as u64)))
     }
 }

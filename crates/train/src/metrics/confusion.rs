@@ -2,6 +2,10 @@
 
 use gradus_tensor::{Device, Result, Tensor};
 
+use super::metric::same;
+use super::scores::{class_scores, labels};
+use super::{Metric, MetricValue};
+
 /// Counts samples by their label (row) and the class predicted for them (column).
 ///
 /// ```
@@ -14,7 +18,7 @@ use gradus_tensor::{Device, Result, Tensor};
 /// assert_eq!(confusion.counts()?, [[0, 0], [1, 2]]);
 /// # Ok::<(), gradus_tensor::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConfusionMatrix {
     classes: usize,
     /// `[classes · classes]`, row-major.
@@ -28,9 +32,11 @@ impl ConfusionMatrix {
         ConfusionMatrix { classes, counts: Tensor::from_vec(zeros, [classes * classes]).to(device) }
     }
 
-    /// Takes in a batch: logits `[n, classes]` and labels `[n]` (int64).
-    pub fn update(&mut self, logits: &Tensor, labels: &Tensor) {
-        let place = labels * self.classes as i64 + logits.argmax(1);
+    /// Takes in a batch: logits `[n, classes]`, or `[n]` for two classes, and labels `[n]`.
+    pub fn update(&mut self, logits: &Tensor, targets: &Tensor) {
+        let labels = labels(targets).checked_below(self.classes, "label");
+        let predicted = class_scores(logits).argmax(1).checked_below(self.classes, "prediction");
+        let place = labels * self.classes as i64 + predicted;
         self.counts = self.counts.scatter_add(0, &place, &place.ones_like());
     }
 
@@ -42,5 +48,25 @@ impl ConfusionMatrix {
         let counts = self.counts.to_vec::<i64>()?;
         let rows = counts.chunks(self.classes.max(1));
         Ok(rows.map(|row| row.iter().map(|&n| n as u64).collect()).collect())
+    }
+}
+
+impl Metric for ConfusionMatrix {
+    fn name(&self) -> String {
+        "confusion_matrix".to_owned()
+    }
+
+    fn update(&mut self, predictions: &Tensor, targets: &Tensor) {
+        self.update(predictions, targets);
+    }
+
+    fn merge(&mut self, other: &dyn Metric) -> Result<()> {
+        let other = same(self, other)?;
+        self.counts = &self.counts + &other.counts;
+        Ok(())
+    }
+
+    fn value(&self) -> Result<MetricValue> {
+        Ok(MetricValue::Matrix(self.counts()?))
     }
 }

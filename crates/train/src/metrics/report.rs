@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ScoreValue;
-use crate::trainer::Validation;
+use super::average::{Average, Hits, average, ratio};
+use crate::trainer::{EpochSummary, Validation};
 
 /// All metrics of a run, as its `metrics.json` holds them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunMetrics {
     /// The epochs finished so far.
     pub epochs: Vec<EpochMetrics>,
@@ -17,7 +18,7 @@ pub struct RunMetrics {
 }
 
 /// One epoch of training. Loss and score are those of each batch before its own update.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: usize,
@@ -31,12 +32,27 @@ pub struct EpochMetrics {
     /// Samples per second.
     pub samples_per_second: f64,
     /// What validation found, if there was one in the epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
 }
 
+impl EpochMetrics {
+    /// An epoch as it is shown and logged; none if nothing but the loss was measured.
+    pub(crate) fn of(epoch: &EpochSummary) -> Option<EpochMetrics> {
+        let EpochSummary { epoch, loss, score, validation, samples, seconds, .. } = *epoch;
+        Some(EpochMetrics {
+            epoch: epoch as usize,
+            loss,
+            score: score?,
+            seconds,
+            samples_per_second: samples as f64 / seconds,
+            validation,
+        })
+    }
+}
+
 /// How well a model does on samples that it was not trained on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Evaluation {
     /// A classifier.
@@ -68,7 +84,7 @@ impl Evaluation {
 }
 
 /// How well a model predicts numbers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Regression {
     /// The average loss per sample.
     pub average_loss: f64,
@@ -81,7 +97,7 @@ pub struct Regression {
 }
 
 /// How well a model predicts the characters of a text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Language {
     /// The share of characters predicted correctly, 0–1.
     pub accuracy: f64,
@@ -101,7 +117,7 @@ impl Language {
 }
 
 /// How well a classifier does on samples that it was not trained on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classification {
     /// The share of samples predicted correctly, 0–1.
     pub accuracy: f64,
@@ -109,16 +125,17 @@ pub struct Classification {
     pub average_loss: f64,
     /// How many samples there are.
     pub samples: u64,
-    /// The mean of the classes' precisions; an undefined one counts as 0.
+    /// The mean of the precisions of the classes that occur, among labels or predictions; an
+    /// undefined one counts as 0.
     pub macro_precision: f64,
-    /// The mean of the classes' recalls; an undefined one counts as 0.
+    /// The mean of their recalls; an undefined one counts as 0.
     pub macro_recall: f64,
     /// Class by class.
     pub classes: Vec<ClassReport>,
 }
 
 /// How well a classifier does on one class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassReport {
     /// The name of the class.
     pub class: String,
@@ -143,41 +160,31 @@ impl Classification {
     /// assert_eq!(report.classes[0].recall, Some(3.0 / 4.0));
     /// ```
     pub fn new(average_loss: f64, counts: &[Vec<u64>], names: &[String]) -> Classification {
+        let hits = Hits::of(counts);
         let classes: Vec<ClassReport> = names
             .iter()
-            .enumerate()
-            .map(|(class, name)| {
-                let hits = counts[class][class];
-                let samples = counts[class].iter().sum();
-                let predicted = counts.iter().map(|row| row[class]).sum();
-                ClassReport {
-                    class: name.clone(),
-                    precision: ratio(hits, predicted),
-                    recall: ratio(hits, samples),
-                    samples,
-                }
+            .zip(&hits)
+            .map(|(name, hits)| ClassReport {
+                class: name.clone(),
+                precision: hits.precision(),
+                recall: hits.recall(),
+                samples: hits.true_positives + hits.false_negatives,
             })
             .collect();
-        let hits: u64 = (0..names.len()).map(|class| counts[class][class]).sum();
+        let macro_average = |score: fn(Hits) -> Option<f64>| {
+            average(&hits, Average::Macro, score).number().unwrap_or(f64::NAN)
+        };
+        let correct = hits.iter().map(|hits| hits.true_positives).sum();
         let samples = classes.iter().map(|c| c.samples).sum();
         Classification {
-            accuracy: ratio(hits, samples).unwrap_or(f64::NAN),
+            accuracy: ratio(correct, samples).unwrap_or(f64::NAN),
             average_loss,
             samples,
-            macro_precision: mean(classes.iter().map(|c| c.precision.unwrap_or(0.0))),
-            macro_recall: mean(classes.iter().map(|c| c.recall.unwrap_or(0.0))),
+            macro_precision: macro_average(Hits::precision),
+            macro_recall: macro_average(Hits::recall),
             classes,
         }
     }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let n = values.len();
-    values.sum::<f64>() / n as f64
 }
 
 /// One line: `loss 0.3056  accuracy 91.44%  48,213 samples/s  0.03 s`.
@@ -300,8 +307,8 @@ mod tests {
         assert_eq!((cup.precision, cup.recall, cup.samples), (Some(1.0), Some(4.0 / 6.0), 6));
         assert_eq!((bus.precision, bus.recall), (Some(1994.0 / 1996.0), Some(1.0)));
         assert_eq!(report.accuracy, 1998.0 / 2000.0);
-        assert_eq!(report.macro_recall, (4.0 / 6.0 + 1.0) / 3.0);
-        assert_eq!(report.macro_precision, (1.0 + 1994.0 / 1996.0) / 3.0);
+        assert_eq!(report.macro_recall, (4.0 / 6.0 + 1.0) / 2.0);
+        assert_eq!(report.macro_precision, (1.0 + 1994.0 / 1996.0) / 2.0);
     }
 
     #[test]
@@ -313,7 +320,7 @@ class  precision   recall  samples
 tench          –        –        0
 cup      100.00%   66.67%        6
 bus       99.90%  100.00%    1,994
-mean      66.63%   55.56%    2,000";
+mean      99.95%   83.33%    2,000";
         assert_eq!(report().to_string(), expected);
     }
 

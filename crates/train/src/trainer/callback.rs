@@ -3,7 +3,9 @@
 //! Callbacks are called in the order in which they were added. They see what happens and may ask
 //! to stop or to save; they do not change the update, which the loop alone makes.
 
-use gradus_tensor::{Result, Tensor};
+use std::time::Duration;
+
+use gradus_tensor::{Parameter, Result, Tensor};
 use serde_json::Value;
 
 use super::{EpochSummary, Fit, Validation};
@@ -42,6 +44,12 @@ pub trait Callback {
         Ok(())
     }
 
+    /// The gradients of a step are there, before clipping, after so many batches of the epoch.
+    /// Nothing is computed yet: what is recorded here becomes part of the step.
+    fn on_gradients(&mut self, _batch: usize, _parameters: &[Parameter]) -> Result<()> {
+        Ok(())
+    }
+
     /// The optimizer has made a step.
     fn on_step_end(&mut self, _step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
         Ok(())
@@ -59,6 +67,12 @@ pub trait Callback {
 
     /// An epoch has ended, validation included.
     fn on_epoch_end(&mut self, _epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
+        Ok(())
+    }
+
+    /// A checkpoint is about to be made: what was written about the steps before is to be in its
+    /// files first, as a run that goes on from the checkpoint does not write it again.
+    fn on_save(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -125,6 +139,8 @@ pub struct StepEnd<'a> {
     pub loss: &'a Tensor,
     /// Samples of the step.
     pub samples: usize,
+    /// How long the step has waited for its batches.
+    pub waited: Duration,
     /// The learning rate of the step.
     pub lr: f64,
     /// The norm of all gradients before clipping, if it was asked for.

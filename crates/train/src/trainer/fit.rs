@@ -1,6 +1,10 @@
 //! The training loop. It reads from top to bottom: [`Trainer::fit`] is all of it, and what it calls
 //! does one thing each.
 
+use std::cell::Cell;
+use std::iter;
+use std::time::{Duration, Instant};
+
 use gradus_data::{Collate, DataLoader, Dataset};
 use gradus_nn::Module;
 use gradus_nn::optim::{clip_grad_norm_, clip_grad_value_};
@@ -47,7 +51,16 @@ impl Trainer<'_> {
             let data_epoch = if self.options.overfit_one_batch { 0 } else { run.epoch };
             let rest = batches.saturating_sub(run.batch);
 
-            for batch in loader.batches_from(data_epoch, run.batch).take(rest) {
+            let mut rest_of_epoch = loader.batches_from(data_epoch, run.batch).take(rest);
+            let waited = Cell::new(Duration::ZERO);
+            let next = || {
+                let since = Instant::now();
+                let batch = rest_of_epoch.next();
+                waited.set(waited.get() + since.elapsed());
+                batch
+            };
+
+            for batch in iter::from_fn(next) {
                 let batch = batch?;
                 let samples = objective.samples(&batch);
                 let first_of_step = run.accumulated.batches() == 0;
@@ -100,6 +113,7 @@ impl Trainer<'_> {
                 }
 
                 // Clipping, and the last look before the update.
+                self.each(|c| c.on_gradients(run.batch, &parameters))?;
                 if let Some(bound) = self.options.clip_value {
                     clip_grad_value_(&parameters, bound);
                 }
@@ -125,6 +139,7 @@ impl Trainer<'_> {
                     batches,
                     loss: &cost.loss,
                     samples,
+                    waited: waited.take(),
                     lr,
                     grad_norm: norm.as_ref(),
                     predictions: cost.predictions.as_ref(),

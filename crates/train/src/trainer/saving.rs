@@ -24,6 +24,7 @@ impl Trainer<'_> {
         if saving.last_name.as_ref() == Some(&name) {
             return Ok(());
         }
+        self.each(|c| c.on_save())?;
         (run.seconds, run.epoch_seconds) = saving.clocks.now();
         let files = state::save(self, module, run, totals)?.to_files()?;
         let best = run.best.as_ref().map(|(_, name)| name.clone());

@@ -1,0 +1,94 @@
+//! The observers of a run as one [`Callback`] of the [`Trainer`](crate::trainer::Trainer).
+//!
+//! The loss of a step was computed with it, so that reading it copies one number and waits for
+//! nothing; norms of gradients become part of the step.
+
+use std::time::{Duration, Instant};
+
+use gradus_tensor::{Parameter, Result, Tensor};
+
+use super::{EpochEnd, Flow, Observer, RunStart, StepEnd, StepSeconds, gradient_norms};
+use crate::EpochMetrics;
+use crate::trainer::{self, Callback, Control, EpochStart, EpochSummary, FitStart};
+
+/// Norms of gradients are measured at every so-manieth step of an epoch, from its first on: they
+/// read every gradient once more.
+const NORMS_EVERY: usize = 10;
+
+/// Tells observers of a training what happens in it.
+pub(crate) struct Observed<'a, 'o> {
+    observers: &'a mut Vec<Box<dyn Observer + 'o>>,
+    start: RunStart,
+    /// Batches per step.
+    accumulate: usize,
+    norms: Option<Tensor>,
+    /// The end of the step before, and of the recording of this one.
+    ended: Instant,
+    recorded: Instant,
+}
+
+impl<'a, 'o> Observed<'a, 'o> {
+    /// Observers of a run that begins like this, with so many batches per step.
+    pub(crate) fn new(
+        observers: &'a mut Vec<Box<dyn Observer + 'o>>,
+        start: RunStart,
+        accumulate: usize,
+    ) -> Observed<'a, 'o> {
+        let now = Instant::now();
+        Observed { observers, start, accumulate, norms: None, ended: now, recorded: now }
+    }
+}
+
+impl Callback for Observed<'_, '_> {
+    fn on_fit_start(&mut self, start: &FitStart<'_>) -> Result<()> {
+        self.start.steps_done = start.step;
+        self.start.epochs_done = start.epochs.len();
+        self.observers.run_start(&self.start)
+    }
+
+    fn on_epoch_start(&mut self, _epoch: &EpochStart) -> Result<()> {
+        self.ended = Instant::now();
+        Ok(())
+    }
+
+    fn on_gradients(&mut self, batch: usize, parameters: &[Parameter]) -> Result<()> {
+        let step = (batch - 1) / self.accumulate;
+        self.norms = step.is_multiple_of(NORMS_EVERY).then(|| gradient_norms(parameters));
+        self.recorded = Instant::now();
+        Ok(())
+    }
+
+    fn on_step_end(&mut self, end: &trainer::StepEnd<'_>, control: &mut Control) -> Result<()> {
+        let now = Instant::now();
+        let seconds = |time: Duration| time.as_secs_f64();
+        let step = StepEnd {
+            step: end.step,
+            epoch: end.epoch as usize,
+            loss: end.loss.item::<f64>()?,
+            lr: end.lr,
+            samples: end.samples,
+            gradient_norms: self.norms.take().map(|norms| norms.to_vec::<f64>()).transpose()?,
+            seconds: StepSeconds {
+                data: seconds(end.waited),
+                record: seconds((self.recorded - self.ended).saturating_sub(end.waited)),
+                compute: seconds(now - self.recorded),
+            },
+        };
+        if self.observers.step_end(&step)? == Flow::Stop {
+            control.stop("an observer has ended the run");
+        }
+        self.ended = Instant::now();
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
+        match EpochMetrics::of(epoch) {
+            Some(metrics) => self.observers.epoch_end(&EpochEnd { step: epoch.step, metrics }),
+            None => Ok(()),
+        }
+    }
+
+    fn on_save(&mut self) -> Result<()> {
+        self.observers.flush()
+    }
+}
