@@ -3,7 +3,7 @@
 //! Everything in it comes from the run's `log.jsonl`, and the images of the worst mistakes from the
 //! data. It holds no script and fetches nothing: charts are SVG, images are inside it. Names of
 //! classes, paths and configurations come from outside and are escaped wherever they appear
-//! ([`html`]).
+//! (`html`).
 
 mod chart;
 mod compare;
