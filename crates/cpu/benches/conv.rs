@@ -11,7 +11,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use gradus_cpu::buffer::Buffer;
 use gradus_cpu::pool::set_num_threads;
-use gradus_cpu::{Executable, has_kernel};
+use gradus_cpu::{BACKEND, Executable};
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::{Conv, ConvGeometry, ConvInputGrad, ConvWeightGrad, Op};
 use gradus_ir::schedule::compile;
@@ -72,7 +72,7 @@ impl Case {
         let nodes = types.each_ref().map(|ty| graph.input(ty.clone()));
         let y = graph.add(op, &nodes).expect("the case fits");
         graph.set_outputs(vec![y]);
-        let executable = Executable::new(compile(&graph, &[], has_kernel));
+        let executable = Executable::new(compile(&graph, &[], &BACKEND));
         let mut inputs = types.map(|ty| {
             let numbers: Vec<f32> = (0..ty.shape.numel()).map(|i| (i as f32 * 0.7).sin()).collect();
             Arc::new(Buffer::from_slice(&numbers))

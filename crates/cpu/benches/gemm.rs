@@ -53,7 +53,7 @@ impl Case {
             if transposed { Strides { row: 1, col: rows } } else { Strides { row: cols, col: 1 } }
         };
         let (a, b) = (strides(a, m, k), strides(b, k, n));
-        Gemm { dtype: DType::F32, m, n, k, a, b, batch: vec![Offsets::default()] }
+        Gemm { dtype: DType::F32, m, n, k, a, b, batch: vec![Offsets::default()], long_rows: false }
     }
 
     /// A, B and C.

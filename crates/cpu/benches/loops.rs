@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use gradus_cpu::buffer::Buffer;
 use gradus_cpu::pool::set_num_threads;
-use gradus_cpu::{Executable, has_kernel};
+use gradus_cpu::{BACKEND, Executable};
 use gradus_ir::graph::{Graph, NodeId};
 use gradus_ir::ops::{Cast, CrossEntropy, CrossEntropyGrad, Expand, Reduce, ReduceKind};
 use gradus_ir::scalar::ScalarOp::{Add, Div, Exp, Mul, Relu, ReluGrad, Sqrt, Sub};
@@ -35,7 +35,7 @@ fn reduce(kind: ReduceKind, axis: usize, keepdim: bool) -> Reduce {
 fn bench(bencher: Bencher, threads: usize, graph: &Graph, donated: u32) {
     set_num_threads(threads);
     let donations: Vec<Donation> = (0..donated).map(|i| Donation { input: i, output: i }).collect();
-    let executable = Executable::new(compile(graph, &donations, has_kernel));
+    let executable = Executable::new(compile(graph, &donations, &BACKEND));
     let types = graph.nodes().iter().filter(|n| matches!(n.op, gradus_ir::ops::Op::Input(_)));
     let mut inputs: Vec<Arc<Buffer>> = types
         .map(|n| match n.ty.dtype {

@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use gradus_cpu::buffer::Buffer;
 use gradus_cpu::pool::set_num_threads;
-use gradus_cpu::{Executable, has_kernel};
+use gradus_cpu::{BACKEND, Executable};
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::{
     Attention, AttentionGrad, CrossEntropy, CrossEntropyGrad, Normalize, NormalizeGrad, Op,
@@ -40,7 +40,7 @@ fn bench(bencher: Bencher, threads: usize, op: impl Into<Op>, types: &[Type]) {
 
 fn run(bencher: Bencher, threads: usize, g: &Graph, types: &[Type]) {
     set_num_threads(threads);
-    let executable = Executable::new(compile(g, &[], has_kernel));
+    let executable = Executable::new(compile(g, &[], &BACKEND));
     let number = |i: usize| (i * 7919 % 997) as f32 / 498.5 - 1.0;
     let mut inputs: Vec<Arc<Buffer>> = types
         .iter()

@@ -47,6 +47,21 @@ enum Task {
     Region { region: u32, slice: u32 },
 }
 
+/// A task, and where it lies among those of its kernel: from 0 for the first to 1 for the last.
+type Placed = (f64, Task);
+
+fn placed(tasks: impl ExactSizeIterator<Item = Task>) -> impl Iterator<Item = Placed> {
+    let all = tasks.len() as f64;
+    tasks.enumerate().map(move |(i, task)| ((i as f64 + 0.5) / all, task))
+}
+
+/// The tasks of several kernels such that a thread, which gets a range of them, gets the same part of each kernel:
+/// the part that it had of the kernels before and will have of those to come, and whose data its cache has.
+fn in_order(mut tasks: Vec<Placed>) -> Vec<Task> {
+    tasks.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    tasks.into_iter().map(|(_, task)| task).collect()
+}
+
 /// Waves that cost less run on the calling thread.
 const SMALL: usize = 48 << 10;
 
@@ -58,15 +73,15 @@ impl Executable {
         let mut waves = Vec::with_capacity(plan.waves.len());
         for (number, wave) in plan.waves.iter().enumerate() {
             scratch.next_wave();
-            let (mut before, mut tasks) = (Vec::new(), Vec::new());
+            let (mut before, mut tasks): (Vec<Placed>, Vec<Placed>) = (Vec::new(), Vec::new());
             let mut cost = 0;
             for &k in wave {
                 let kernel = prepare(&plan.kernels[k], &plan, &mut scratch);
                 if !plan.regions.iter().any(|r| r.kernels.contains(&k)) {
                     let [first, all] = [kernel.before(), kernel.tasks()].map(|n| n as u32);
                     let task = |task| Task::Kernel { kernel: k as u32, task };
-                    before.extend((0..first).map(task));
-                    tasks.extend((first..all).map(task));
+                    before.extend(placed((0..first).map(task)));
+                    tasks.extend(placed((first..all).map(task)));
                 }
                 cost += kernel.cost();
                 kernels[k] = Some(kernel);
@@ -74,15 +89,17 @@ impl Executable {
             for (r, region) in plan.regions.iter().enumerate() {
                 if wave.contains(&region.kernels[0]) {
                     let slices = 0..Slice::count(region.batch) as u32;
-                    tasks.extend(slices.map(|slice| Task::Region { region: r as u32, slice }));
+                    tasks.extend(placed(
+                        slices.map(|slice| Task::Region { region: r as u32, slice }),
+                    ));
                 }
             }
             let (inline, mut gate) = (cost < SMALL, number == plan.gate);
             if !before.is_empty() {
-                waves.push(Wave { number, gate, tasks: before, inline });
+                waves.push(Wave { number, gate, tasks: in_order(before), inline });
                 gate = false;
             }
-            waves.push(Wave { number, gate, tasks, inline });
+            waves.push(Wave { number, gate, tasks: in_order(tasks), inline });
         }
         let start = plan.arena.next_multiple_of(ALIGN);
         Executable {
@@ -152,6 +169,7 @@ impl Executable {
         for (v, value) in self.plan.values.iter().enumerate() {
             let address = match value.place {
                 Place::Arena(offset) => arena.wrapping_add(offset),
+                Place::Nowhere => std::ptr::null_mut(),
                 Place::Output => {
                     let mut buffer = Arc::new(Buffer::stale(value.ty.bytes()));
                     let address = unique(&mut buffer);
@@ -205,7 +223,7 @@ impl Executable {
         }
         let output = |v: usize| match self.plan.values[v].place {
             Place::Input(i) | Place::Donated(i) => inputs[i as usize].clone(),
-            Place::Output | Place::Arena(_) => {
+            Place::Output | Place::Arena(_) | Place::Nowhere => {
                 let found = fresh.binary_search_by_key(&v, |&(v, _)| v);
                 fresh[found.expect("an output has a buffer of its own")].1.clone()
             }

@@ -7,16 +7,20 @@
 //! * Vectors run along the columns of C, from the rows of B; where B is stored transposed (`x·Wᵀ`) and A is
 //!   the smaller, along the rows of C instead: A's tile is transposed on the way in and C's on the way out,
 //!   and W is read where it lies.
-//! * A result of few columns with both operands contiguous along `k` is a set of dot products.
+//! * A result of few columns with both operands contiguous along `k` is a set of dot products (in f32 with
+//!   kernels of our own, `dots`).
 //! * A result too small to share out is split along `k`, and the partial results are added in order.
 //!
 //! Invariant: the split depends on shapes, strides and dtype, never on the number of threads, and every
 //! element of C is summed in an order that follows from the split. Any number of threads gives the same bits.
 
+mod dots;
 pub(crate) mod micro;
 mod split;
 mod tile;
 mod transpose;
+
+use std::cell::RefCell;
 
 use gradus_ir::DType;
 
@@ -24,6 +28,7 @@ use self::split::{Layout, Split};
 pub(crate) use self::tile::{Matrix, Real, multiply};
 use self::tile::{Number, Side, Tile};
 pub(crate) use self::transpose::transpose;
+use crate::buffer::Arena;
 use crate::pool::Pool;
 
 /// C\[i\] = A\[i\]·B\[i\] for a batch of matrices; C is row-major and contiguous, `[batch, m, n]`.
@@ -43,6 +48,9 @@ pub struct Gemm {
     pub b: Strides,
     /// Where each pair starts. One entry for a plain product; equal offsets broadcast.
     pub batch: Vec<Offsets>,
+    /// Whether to cut C into pieces of long rows rather than of high columns, for the sake of what comes right
+    /// behind the product.
+    pub long_rows: bool,
 }
 
 /// How far apart, in elements, neighbours in a matrix lie.
@@ -76,6 +84,27 @@ pub struct Operands {
     pub workspace: *mut u8,
 }
 
+/// A finished piece of C, for what comes right behind the product: [`GemmPlan::run_task`] keeps it apart from C.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    /// Its first element; its rows follow each other without gaps.
+    pub at: *mut u8,
+    /// The number of that element among those of all C.
+    pub first: usize,
+    pub rows: usize,
+    pub cols: usize,
+    /// From a row to the next, in numbers of elements of C.
+    pub pitch: usize,
+}
+
+/// Where a product goes.
+pub(crate) enum Target<'a> {
+    /// To C.
+    Whole,
+    /// Piece by piece to who calls; then C is not touched.
+    Pieces(&'a dyn Fn(Piece)),
+}
+
 // SAFETY: only addresses; whoever follows them answers for that (`GemmPlan::run_task` is unsafe).
 unsafe impl Send for Operands {}
 // SAFETY: as above.
@@ -94,6 +123,8 @@ pub struct GemmPlan {
     batch: Split,
 }
 
+/// What a loop over a row of a piece should have to do, in elements.
+const LONG: usize = 256;
 /// Elements of C that one task of the second phase adds up.
 const SUM: usize = 1 << 14;
 
@@ -119,6 +150,12 @@ impl GemmPlan {
         [tiles * self.batch.pieces, sums]
     }
 
+    /// Whether it hands on its pieces in rows that are worth a loop each.
+    pub(crate) fn has_long_rows(&self) -> bool {
+        let cols = if self.layout.transposed { self.others } else { self.vectors };
+        cols.pieces == 1 || cols.len / cols.pieces >= LONG
+    }
+
     /// Bytes of workspace that the partial results need.
     pub fn workspace(&self) -> usize {
         let partials = if self.depth.pieces > 1 { self.depth.pieces } else { 0 };
@@ -138,13 +175,28 @@ impl GemmPlan {
     /// twice at once, nor one of the second phase beside one of the first.
     pub unsafe fn run_task(&self, phase: usize, task: usize, operands: &Operands) {
         // SAFETY: passed on to the caller.
+        unsafe { self.run_task_to(phase, task, operands, Target::Whole) }
+    }
+
+    /// The same with another target.
+    ///
+    /// # Safety
+    /// As for [`GemmPlan::run_task`], but for C where that is not the target.
+    pub(crate) unsafe fn run_task_to(
+        &self,
+        phase: usize,
+        task: usize,
+        operands: &Operands,
+        to: Target<'_>,
+    ) {
+        // SAFETY: passed on to the caller.
         unsafe {
             match self.gemm.dtype {
-                DType::F32 => self.run_typed::<f32>(phase, task, operands),
-                DType::F64 => self.run_typed::<f64>(phase, task, operands),
-                DType::I64 => self.run_typed::<i64>(phase, task, operands),
-                DType::I32 => self.run_typed::<i32>(phase, task, operands),
-                DType::U8 => self.run_typed::<u8>(phase, task, operands),
+                DType::F32 => self.run_typed::<f32>(phase, task, operands, to),
+                DType::F64 => self.run_typed::<f64>(phase, task, operands, to),
+                DType::I64 => self.run_typed::<i64>(phase, task, operands, to),
+                DType::I32 => self.run_typed::<i32>(phase, task, operands, to),
+                DType::U8 => self.run_typed::<u8>(phase, task, operands, to),
                 DType::Bool | DType::F16 | DType::BF16 => unreachable!("refused by GemmPlan::new"),
             }
         }
@@ -168,19 +220,25 @@ impl GemmPlan {
         self.gemm.batch.len() * self.gemm.m * self.gemm.n
     }
 
-    unsafe fn run_typed<T: Number>(&self, phase: usize, task: usize, operands: &Operands) {
+    unsafe fn run_typed<T: Number>(
+        &self,
+        phase: usize,
+        task: usize,
+        operands: &Operands,
+        to: Target<'_>,
+    ) {
         // SAFETY: passed on to the caller.
         unsafe {
             if phase == 0 {
-                self.multiply::<T>(task, operands)
+                self.multiply::<T>(task, operands, to)
             } else {
-                self.sum::<T>(task, operands)
+                self.sum::<T>(task, operands, to)
             }
         }
     }
 
     /// One tile of C, or of a partial C, of each matrix in a piece of the batch.
-    unsafe fn multiply<T: Number>(&self, task: usize, operands: &Operands) {
+    unsafe fn multiply<T: Number>(&self, task: usize, operands: &Operands, to: Target<'_>) {
         let Gemm { m, n, k, a, b, ref batch, .. } = self.gemm;
         // Neighbouring tasks share the operand that is read in vectors, the larger as a rule.
         let (rest, other) = (task / self.others.pieces, task % self.others.pieces);
@@ -199,6 +257,7 @@ impl GemmPlan {
         };
         for index in self.batch.range(pack) {
             let offset = batch[index];
+            let first = (index * m + rows.start) * n + cols.start;
             debug_assert!(rows.end <= m && cols.end <= n && depth.end <= k);
             // SAFETY: row, column and depth are inside the matrices, and those inside the operands.
             let tile = unsafe {
@@ -222,34 +281,66 @@ impl GemmPlan {
                         stride: b.col,
                         depth: b.row,
                     },
-                    c: c.add((index * m + rows.start) * n + cols.start),
+                    c: c.add(first),
                     row: n,
                     layout: self.layout,
                 }
             };
-            // SAFETY: as above; tiles of different tasks do not overlap.
-            unsafe { T::multiply(&tile) };
+            match to {
+                Target::Pieces(done) if self.depth.pieces == 1 => {
+                    with_piece(tile.m * tile.n, |at| {
+                        let tile = Tile { c: at, row: tile.n, ..tile };
+                        // SAFETY: as above, and the piece has room for the tile.
+                        unsafe { T::multiply(&tile) };
+                        let (rows, cols) = (tile.m, tile.n);
+                        done(Piece { at: at.cast(), first, rows, cols, pitch: n });
+                    });
+                }
+                // SAFETY: as above; tiles of different tasks do not overlap.
+                _ => unsafe { T::multiply(&tile) },
+            }
         }
     }
 
     /// Adds the partial results of a piece of C, in order.
-    unsafe fn sum<T: Number>(&self, task: usize, operands: &Operands) {
+    unsafe fn sum<T: Number>(&self, task: usize, operands: &Operands, to: Target<'_>) {
         let start = task * SUM;
         let len = SUM.min(self.outputs() - start);
-        // SAFETY: C has `outputs` elements and nobody else touches this piece of them.
-        let c = unsafe { std::slice::from_raw_parts_mut(operands.c.cast::<T>().add(start), len) };
-        for part in 0..self.depth.pieces {
-            let at = part * self.outputs() + start;
-            // SAFETY: the first phase has written `depth.pieces` results to the workspace, and is over.
-            let partial =
-                unsafe { std::slice::from_raw_parts(operands.workspace.cast::<T>().add(at), len) };
-            if part == 0 {
-                c.copy_from_slice(partial);
-            } else {
-                c.iter_mut().zip(partial).for_each(|(c, &p)| *c = c.plus(p));
+        let add = |c: &mut [T]| {
+            for part in 0..self.depth.pieces {
+                let at = part * self.outputs() + start;
+                // SAFETY: the first phase has written `depth.pieces` results to the workspace, and is over.
+                let partial = unsafe {
+                    std::slice::from_raw_parts(operands.workspace.cast::<T>().add(at), len)
+                };
+                if part == 0 {
+                    c.copy_from_slice(partial);
+                } else {
+                    c.iter_mut().zip(partial).for_each(|(c, &p)| *c = c.plus(p));
+                }
             }
+        };
+        match to {
+            Target::Pieces(done) => with_piece(len, |at| {
+                // SAFETY: the piece has room for `len` elements, and is this thread's alone.
+                add(unsafe { std::slice::from_raw_parts_mut(at, len) });
+                done(Piece { at: at.cast(), first: start, rows: 1, cols: len, pitch: len });
+            }),
+            // SAFETY: C has `outputs` elements and nobody else touches this piece of them.
+            Target::Whole => add(unsafe {
+                std::slice::from_raw_parts_mut(operands.c.cast::<T>().add(start), len)
+            }),
         }
     }
+}
+
+thread_local! {
+    static PIECE: RefCell<Arena> = const { RefCell::new(Arena::new()) };
+}
+
+/// Calls `f` with room for `len` elements of this thread's own. Not to be nested.
+fn with_piece<T>(len: usize, f: impl FnOnce(*mut T)) {
+    PIECE.with_borrow_mut(|arena| f(arena.ensure(len * size_of::<T>()).cast()));
 }
 
 /// A batch of A against a single B is one tall A: `[batch, tokens, features]` through a linear layer.

@@ -22,11 +22,13 @@ mod tier;
 mod times;
 
 pub use executable::Executable;
-pub use kernels::has_kernel;
 pub use peak::peak_flops;
 pub use tier::{Tier, set_tier, tier};
 pub use times::Times;
 
 /// What this backend can do, for the compilation of plans.
-pub const BACKEND: gradus_ir::schedule::Backend =
-    gradus_ir::schedule::Backend { has_kernel, runs_by_slice: kernels::runs_by_slice };
+pub const BACKEND: gradus_ir::schedule::Backend = gradus_ir::schedule::Backend {
+    has_kernel: kernels::has_kernel,
+    runs_by_slice: kernels::runs_by_slice,
+    takes_tail: kernels::takes_tail,
+};

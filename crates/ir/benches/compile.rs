@@ -13,7 +13,7 @@ mod rng;
 mod training;
 
 use divan::counter::ItemsCount;
-use gradus_ir::schedule::compile;
+use gradus_ir::schedule::{Backend, compile};
 
 fn main() {
     divan::main();
@@ -25,7 +25,9 @@ fn adam_step(bencher: divan::Bencher<'_, '_>, layers: usize) {
     let sizes: Vec<usize> = vec![64; layers + 1];
     let program = training::step(32, &sizes, training::Optimizer::Adam);
     let nodes = program.graph.len();
+    let backend =
+        Backend { has_kernel: |_, _| true, runs_by_slice: |_, _| false, takes_tail: |_, _| true };
     bencher
         .counter(ItemsCount::new(nodes))
-        .bench(|| compile(&program.graph, &program.donations, |_, _| true));
+        .bench(|| compile(&program.graph, &program.donations, &backend));
 }

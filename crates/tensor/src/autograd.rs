@@ -24,10 +24,36 @@ pub struct GradCell(Mutex<Collected>);
 #[derive(Default)]
 struct Collected {
     grad: Option<Tensor>,
-    /// A step has used the gradient.
+    /// A step has used the gradient up.
     used: bool,
-    /// It has received more since.
+    /// More has come since.
     stale: bool,
+}
+
+/// A gradient while a step uses it: nobody has it meanwhile, so that the step need not keep it in memory. Dropping the
+/// loan gives it back, unless it is [used up](GradLoan::use_up).
+pub struct GradLoan {
+    cell: Arc<GradCell>,
+    grad: Option<Arc<Node>>,
+}
+
+impl GradLoan {
+    /// The step has succeeded: the gradient is gone.
+    pub fn use_up(mut self) {
+        self.cell.lock().used |= self.grad.take().is_some();
+    }
+}
+
+impl Drop for GradLoan {
+    fn drop(&mut self) {
+        let Some(node) = self.grad.take() else { return };
+        node.set_lent(false);
+        let grad = Tensor::from_node(node);
+        if grad.node().is_pending() {
+            record::watch(grad.node());
+        }
+        self.cell.lock().grad.get_or_insert(grad);
+    }
 }
 
 /// How far a backward pass goes.
@@ -164,13 +190,18 @@ impl GradCell {
         });
     }
 
-    pub(crate) fn is_stale(&self) -> bool {
-        self.lock().stale
+    /// Whether a step has used a gradient up since the last `zero_grad`, and whether more has come since.
+    pub(crate) fn was_used(&self) -> (bool, bool) {
+        let cell = self.lock();
+        (cell.used, cell.stale)
     }
 
-    pub(crate) fn mark_used(&self) {
-        let mut cell = self.lock();
-        cell.used |= cell.grad.is_some();
+    pub(crate) fn lend(self: &Arc<GradCell>) -> GradLoan {
+        let grad = self.lock().grad.take().map(|grad| grad.node().clone());
+        if let Some(node) = &grad {
+            node.set_lent(true);
+        }
+        GradLoan { cell: self.clone(), grad }
     }
 }
 

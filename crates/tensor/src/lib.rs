@@ -25,7 +25,7 @@ mod tensor;
 mod variable;
 mod watch;
 
-pub use autograd::{BackwardOptions, grad};
+pub use autograd::{BackwardOptions, GradLoan, grad};
 pub use device::{Device, instruction_tier};
 pub use engine::{PlanStats, clear_plans, evaluate, explain_last, plan_stats};
 pub use error::{Error, ErrorKind, Result};

@@ -34,6 +34,8 @@ pub(crate) struct Node {
     ready: AtomicBool,
     /// Backward has passed: the history is spent.
     spent: AtomicBool,
+    /// A gradient that a step is using: whoever holds it does not look at it.
+    lent: AtomicBool,
     /// The position in the traversal with number `visit`; see [`Node::mark`].
     visit: AtomicU64,
     index: AtomicU32,
@@ -119,6 +121,7 @@ impl Node {
             state: Mutex::new(state),
             handles: AtomicUsize::new(0),
             spent: AtomicBool::new(false),
+            lent: AtomicBool::new(false),
             visit: AtomicU64::new(0),
             index: AtomicU32::new(0),
             pinned: AtomicU64::new(0),
@@ -195,6 +198,14 @@ impl Node {
 
     pub(crate) fn spend(&self) {
         self.spent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_lent(&self, lent: bool) {
+        self.lent.store(lent, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_handle(&self) {

@@ -139,7 +139,7 @@ impl Program {
     fn compile(key: &Key) -> Program {
         match key.device {
             Device::Cpu => {
-                let plan = schedule::compile_for(&key.graph, &key.donations, &gradus_cpu::BACKEND);
+                let plan = schedule::compile(&key.graph, &key.donations, &gradus_cpu::BACKEND);
                 Program::Cpu(Executable::new(plan))
             }
             Device::Reference => Program::Reference(key.graph.clone()),

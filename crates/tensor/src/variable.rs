@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gradus_ir::{DType, Shape};
 
-use crate::autograd::GradCell;
+use crate::autograd::{GradCell, GradLoan};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Node, State};
@@ -197,7 +197,7 @@ impl Parameter {
         &self.variable
     }
 
-    /// The gradient collected so far.
+    /// The gradient collected so far; none before `backward`, and none after the step that has used it up.
     pub fn grad(&self) -> Option<Tensor> {
         self.grad.get()
     }
@@ -212,30 +212,33 @@ impl Parameter {
         self.grad.clear();
     }
 
-    /// The gradient for an optimizer's step, which calls [`mark_grad_used`](Parameter::mark_grad_used) once it has
-    /// succeeded.
+    /// The gradient for an optimizer's step, which then [lends](Parameter::lend_grad) it.
     ///
     /// # Errors
-    /// If an earlier step has used it and it has received more since.
+    /// If an earlier step has used it up, whether more has come since or not.
     pub fn grad_for_step(&self) -> Result<Option<Tensor>> {
-        if !self.grad.is_stale() {
-            return Ok(self.grad.get());
-        }
+        let grad = self.grad.get();
+        let remedy = match self.grad.was_used() {
+            (_, true) => {
+                " and has received more since; call `zero_grad()` before each backward pass, or after each step"
+            }
+            (true, false) if grad.is_none() => "; call `backward()` before each step",
+            _ => return Ok(grad),
+        };
         let name = self.name();
         let whose = if name.is_empty() { "a parameter".to_owned() } else { format!("`{name}`") };
         Err(Error::new(
             ErrorKind::Autograd,
-            format!(
-                "step: the gradient of {whose} was used by an earlier step and has received more since; \
-                 call `zero_grad()` before each backward pass, or after each step"
-            ),
+            format!("step: the gradient of {whose} was used by an earlier step{remedy}"),
         ))
     }
 
-    /// Says that a step has used the gradient: receiving more without [`zero_grad`](Parameter::zero_grad) is now
-    /// a mistake.
-    pub fn mark_grad_used(&self) {
-        self.grad.mark_used();
+    /// Takes the gradient for a step. It is back when the loan is dropped; once the step has succeeded it is to be
+    /// [used up](GradLoan::use_up), and receiving more without [`zero_grad`](Parameter::zero_grad) is then a mistake.
+    ///
+    /// A gradient that nobody holds needs no memory: the step computes each piece of it where it is used.
+    pub fn lend_grad(&self) -> GradLoan {
+        self.grad.lend()
     }
 
     /// The shape of the value.

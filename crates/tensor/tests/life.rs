@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradus_tensor::{
-    BackwardOptions, DType, Device, Parameter, Tensor, Variable, as_one_plan, clear_plans,
-    evaluate, explain_last, manual_seed, no_grad, plan_stats,
+    BackwardOptions, DType, Device, GradLoan, Parameter, Tensor, Variable, as_one_plan,
+    clear_plans, evaluate, explain_last, manual_seed, no_grad, plan_stats,
 };
 
 /// Tests that count compilations share the process's plan cache, so they take turns.
@@ -61,9 +61,9 @@ impl Model {
             let g = self.bias.grad_for_step().unwrap().expect("a gradient");
             self.bias.set(&(self.bias.value() - g * lr));
         });
+        let loans = [self.weight.lend_grad(), self.bias.lend_grad()];
         evaluate()?;
-        self.weight.mark_grad_used();
-        self.bias.mark_grad_used();
+        loans.into_iter().for_each(GradLoan::use_up);
         Ok(())
     }
 
@@ -211,12 +211,11 @@ fn ten_thousand_batches_of_gradient_accumulation_run_in_flat_memory() {
                 resident = resident_bytes();
             }
         }
-        model.step(0.1).unwrap();
     });
     assert!(compiled <= 3, "{compiled} plans");
     assert_flat(resident);
     let whole = model.weight.grad().unwrap().to_vec::<f32>().unwrap();
-    model.zero_grad();
+    model.step(0.1).unwrap();
     let again = Model::new();
     (again.loss(&[0, 2, 1]) * 0.5).backward();
     let one = again.weight.grad().unwrap().to_vec::<f32>().unwrap();
@@ -399,6 +398,33 @@ fn retain_graph_allows_a_second_backward() {
     y.backward_with(BackwardOptions::default().retain_graph());
     y.backward();
     assert_eq!(x.grad().unwrap().item::<f32>().unwrap(), 12.0);
+}
+
+#[test]
+fn a_step_uses_gradients_up() {
+    let model = Model::new();
+    model.loss(&[0]).backward();
+    let held = model.bias.grad().unwrap();
+    model.step(0.1).unwrap();
+    // One that somebody holds is computed all the same.
+    assert_eq!(held.to_vec::<f32>().unwrap().len(), model.bias.shape().numel());
+    assert!(model.weight.grad().is_none() && model.bias.grad().is_none());
+    let error = model.weight.grad_for_step().unwrap_err().to_string();
+    assert!(error.contains("call `backward()`"), "{error}");
+}
+
+#[test]
+fn a_step_that_fails_gives_gradients_back() {
+    let model = Model::new();
+    model.loss(&[0]).backward();
+    drop(Tensor::from_slice(&[5i64], [1]).one_hot(3));
+    assert!(model.step(0.1).is_err());
+    let grad = model.weight.grad().unwrap().to_vec::<f32>().unwrap();
+    assert!(grad.iter().any(|&g| g != 0.0), "{grad:?}");
+    // They are as good as new.
+    let before = model.bits();
+    model.step(0.1).unwrap();
+    assert_ne!(model.bits(), before);
 }
 
 #[test]

@@ -5,16 +5,20 @@
 
 use std::ops::Range;
 
+use gradus_ir::DType;
+
 use super::tile::DEPTH;
-use super::{Gemm, GemmPlan, Strides};
+use super::{Gemm, GemmPlan, LONG, Strides};
 
 /// How a tile is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Vectors run along the rows of C: C is computed transposed.
     pub transposed: bool,
     /// The side that is read in vectors is transposed into panels first.
     pub packed: bool,
+    /// Vectors run along the depth instead.
+    pub dots: bool,
 }
 
 /// `len` cut into `pieces` that are nearly equal, and multiples of `unit` but for the last.
@@ -58,42 +62,54 @@ const MANY: usize = 64;
 const TILE: usize = 512;
 /// The most columns (or rows) that are computed as dot products, and from which depth on.
 const DOT: (usize, usize) = (16, 64);
-/// The most elements of C that the kernel computes as dot products in one call.
+/// The most rows (or columns) of dot products in f32 whose sums share the second-level cache.
+const LINES: usize = 96;
+/// The most elements of C that the kernel computes as dot products in one call, in f64.
 const DOTS: usize = 256;
 
 pub(super) fn plan(gemm: Gemm) -> GemmPlan {
-    let Gemm { m, n, k, a, b, ref batch, dtype } = gemm;
+    let Gemm { m, n, k, a, b, ref batch, dtype, long_rows } = gemm;
     let work = m * n * k * batch.len();
     let tasks = (work / SMALL).clamp(1, FEW).max((work / LARGE).min(MANY));
 
     let short = m.min(n).max(1);
     let dots = a.col == 1 && b.row == 1 && short <= DOT.0 && k >= DOT.1;
     let layout = if dots || !dtype.is_float() {
-        Layout { transposed: false, packed: false }
+        Layout { dots, ..Layout::default() }
     } else {
         layout(m, n, k, a, b)
     };
+    let wanted = tasks.div_ceil(batch.len().max(1));
     let (v, o) = if layout.transposed { (m, n) } else { (n, m) };
-    let (mut vectors, mut others) = if dots {
-        // The short side whole, and of the long one what fits a call.
-        let long = DOTS / short / 4 * 4;
-        (Split::at_most(v, 4, long), Split::at_most(o, 4, long))
-    } else {
-        let unit = if layout.packed { 16 } else { 64 };
-        (Split::at_most(v, unit, TILE), Split::at_most(o, 16, TILE))
-    };
     // Packing is repeated by all tiles that share vectors: keep those apart, and each long the other way.
     // A deep other side that is not contiguous along k must be packed, which the kernel does for more
     // than 128 vectors only.
     let strided = if layout.transposed { b.row } else { a.col } != 1 && k > 128;
     let (vector_floor, other_floor) =
         if layout.packed { (32, 192) } else { (if strided { 256 } else { 128 }, 64) };
-    let wanted = tasks.div_ceil(batch.len().max(1));
-    while !dots && vectors.pieces * others.pieces < wanted {
-        if !vectors.refine(vector_floor) && !others.refine(other_floor) {
-            break;
+    let cut = |long_rows: bool| {
+        if dots {
+            // The short side whole, and of the long one what fits a call.
+            let long = if dtype == DType::F32 { LINES } else { DOTS / short / 4 * 4 };
+            return (Split::at_most(v, 4, long), Split::at_most(o, 4, long));
         }
-    }
+        let unit = if layout.packed { 16 } else { 64 };
+        let most = if long_rows { 2 * TILE } else { TILE };
+        let (mut vectors, mut others) =
+            (Split::at_most(v, unit, most), Split::at_most(o, 16, TILE));
+        while vectors.pieces * others.pieces < wanted {
+            let finer = match long_rows {
+                true => others.refine(48) || vectors.refine(LONG),
+                false => vectors.refine(vector_floor) || others.refine(other_floor),
+            };
+            if !finer {
+                break;
+            }
+        }
+        (vectors, others)
+    };
+    // How the depth is split decides the order of summation: it must not depend on what follows the product.
+    let (vectors, others) = cut(false);
     let tiles = vectors.pieces * others.pieces;
     let mut depth = Split { len: k, unit: DEPTH, pieces: 1 };
     while dtype.is_float()
@@ -101,6 +117,7 @@ pub(super) fn plan(gemm: Gemm) -> GemmPlan {
         && depth.refine(2 * DEPTH)
     {}
 
+    let (vectors, others) = if long_rows { cut(true) } else { (vectors, others) };
     let batch = Split { len: batch.len(), unit: 1, pieces: batch.len().min(tasks) };
     GemmPlan { gemm, layout, vectors, others, depth, batch }
 }
@@ -115,7 +132,7 @@ fn layout(m: usize, n: usize, k: usize, a: Strides, b: Strides) -> Layout {
     let (contiguous, along_k) =
         if transposed { (rows, (a.col, b.row)) } else { (columns, (b.row, a.col)) };
     // Packing takes runs along k. Where the other side has none, the kernel packs both, and better.
-    Layout { transposed, packed: !contiguous && along_k == (1, 1) }
+    Layout { transposed, packed: !contiguous && along_k == (1, 1), dots: false }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn strides(order: Order, rows: usize, cols: usize) -> Strides {
 
 fn plain(dtype: DType, [m, n, k]: [usize; 3], a: Order, b: Order) -> Gemm {
     let (a, b) = (strides(a, m, k), strides(b, k, n));
-    Gemm { dtype, m, n, k, a, b, batch: vec![Offsets::default()] }
+    Gemm { dtype, m, n, k, a, b, batch: vec![Offsets::default()], long_rows: false }
 }
 
 /// Small numbers, with signs, that repeat late.
@@ -176,12 +176,14 @@ fn a_small_deep_product_is_split_along_k() {
 #[test]
 fn the_layers_of_a_network_are_planned_as_intended() {
     let layout = |size, a, b| GemmPlan::new(plain(DType::F32, size, a, b)).layout;
-    let plain_rows = Layout { transposed: false, packed: false };
-    assert_eq!(layout([64, 512, 784], Rows, Columns), Layout { transposed: true, packed: true });
-    assert_eq!(layout([4096, 64, 784], Rows, Columns), Layout { transposed: false, packed: true });
+    let plain_rows = Layout::default();
+    let packed = Layout { packed: true, ..plain_rows };
+    let dots = Layout { dots: true, ..plain_rows };
+    assert_eq!(layout([64, 512, 784], Rows, Columns), Layout { transposed: true, ..packed });
+    assert_eq!(layout([4096, 64, 784], Rows, Columns), packed);
     assert_eq!(layout([64, 512, 512], Rows, Rows), plain_rows);
     assert_eq!(layout([512, 784, 64], Columns, Rows), plain_rows);
-    assert_eq!(layout([64, 10, 512], Rows, Columns), plain_rows);
+    assert_eq!(layout([64, 10, 512], Rows, Columns), dots);
 }
 
 /// Rounding, unlike in the samples above, tells orders of summation apart.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use bytemuck::Pod;
 use gemm::Parallelism;
 
+use super::dots::dots;
 use super::split::Layout;
 use super::transpose::transpose;
 use crate::buffer::Arena;
@@ -48,7 +49,8 @@ impl<T> Side<T> {
     ///
     /// # Safety
     /// They must be inside the matrix, or at its end.
-    unsafe fn from(self, index: usize, depth: usize) -> Side<T> {
+    #[inline(always)]
+    pub unsafe fn from(self, index: usize, depth: usize) -> Side<T> {
         // SAFETY: passed on to the caller.
         Side { at: unsafe { self.at.add(index * self.stride + depth * self.depth) }, ..self }
     }
@@ -92,21 +94,27 @@ macro_rules! integer {
 }
 integer!(u8, i32, i64);
 
-macro_rules! float {
-    ($($t:ty),*) => {$(
-        impl Number for $t {
-            fn plus(self, other: $t) -> $t {
-                self + other
-            }
+impl Number for f32 {
+    fn plus(self, other: f32) -> f32 {
+        self + other
+    }
 
-            unsafe fn multiply(tile: &Tile<$t>) {
-                // SAFETY: passed on to the caller.
-                unsafe { multiply_floats(tile, 1.0) }
-            }
-        }
-    )*};
+    unsafe fn multiply(tile: &Tile<f32>) {
+        // SAFETY: passed on to the caller.
+        unsafe { if tile.layout.dots { dots(tile) } else { multiply_floats(tile, 1.0) } }
+    }
 }
-float!(f32, f64);
+
+impl Number for f64 {
+    fn plus(self, other: f64) -> f64 {
+        self + other
+    }
+
+    unsafe fn multiply(tile: &Tile<f64>) {
+        // SAFETY: passed on to the caller.
+        unsafe { multiply_floats(tile, 1.0) }
+    }
+}
 
 thread_local! {
     /// Packed panels, and transposed tiles of C.

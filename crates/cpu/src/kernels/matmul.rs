@@ -5,11 +5,12 @@ use gradus_ir::ops::MatMulSize;
 use gradus_ir::schedule::{ValueId, View};
 
 use super::Kernel;
-use crate::gemm::{Gemm, GemmPlan, Offsets, Operands, Strides};
+use crate::gemm::{Gemm, GemmPlan, Offsets, Operands, Strides, Target};
 use crate::layout::Layout;
+use crate::loops::Map;
 use crate::memory::{Memory, Scratch};
 
-/// A product of matrices, or of a batch of them.
+/// A product of matrices, or of a batch of them, and what is done with each piece of it at once.
 pub(super) struct MatMul {
     a: View,
     b: View,
@@ -21,6 +22,7 @@ pub(super) struct MatMul {
     /// Where partial results go, and the counter of tiles that are done, if there are any.
     workspace: usize,
     counter: usize,
+    tail: Option<Map>,
 }
 
 impl MatMul {
@@ -30,30 +32,43 @@ impl MatMul {
         out: ValueId,
         MatMulSize { batch, m, n, k }: MatMulSize,
         dtype: DType,
+        tail: Option<Map>,
         scratch: &mut Scratch,
     ) -> MatMul {
-        let pairs = starts(a, batch).into_iter().zip(starts(b, batch));
-        let plan = GemmPlan::new(Gemm {
-            dtype,
-            m,
-            n,
-            k,
-            a: strides(a),
-            b: strides(b),
-            batch: pairs.map(|(a, b)| Offsets { a, b }).collect(),
-        });
+        let plan = GemmPlan::new(gemm(a, b, MatMulSize { batch, m, n, k }, dtype, tail.is_some()));
         MatMul {
             a: a.clone(),
             b: b.clone(),
             out,
             size: dtype.size(),
             // A core multiplies about four times as many numbers as it moves bytes.
-            cost: (batch * m * n * k / 4).max(batch * m * n * dtype.size()),
+            cost: (batch * m * n * k / 4).max(batch * m * n * dtype.size())
+                + tail.as_ref().map_or(0, Map::cost),
             workspace: scratch.reserve(plan.workspace()),
             counter: scratch.counters(usize::from(plan.phases()[1] > 0)),
             plan,
+            tail,
         }
     }
+}
+
+/// Whether a product comes in pieces that suit a tail.
+pub(super) fn takes_tail(a: &View, b: &View, size: MatMulSize, dtype: DType) -> bool {
+    // A single element would be the same for all of the loop, and be loaded before there are pieces.
+    let several = size.batch * size.m * size.n > 1;
+    several && dtype.is_float() && GemmPlan::new(gemm(a, b, size, dtype, true)).has_long_rows()
+}
+
+fn gemm(
+    a: &View,
+    b: &View,
+    MatMulSize { batch, m, n, k }: MatMulSize,
+    dtype: DType,
+    long_rows: bool,
+) -> Gemm {
+    let pairs = starts(a, batch).into_iter().zip(starts(b, batch));
+    let batch = pairs.map(|(a, b)| Offsets { a, b }).collect();
+    Gemm { dtype, m, n, k, a: strides(a), b: strides(b), batch, long_rows }
 }
 
 /// Where each matrix of a batch starts, from the first one on.
@@ -93,14 +108,21 @@ impl Kernel for MatMul {
             c: memory.at(self.out),
             workspace: memory.scratch(self.workspace),
         };
-        let [tiles, sums] = self.plan.phases();
-        // SAFETY: passed on to the caller: the operands are values of the plan, and the workspace reserved.
-        unsafe { self.plan.run_task(0, task, &operands) };
-        if sums > 0 && memory.is_last(self.counter, tiles) {
-            for sum in 0..sums {
-                // SAFETY: as above; all tasks of the first phase are done.
-                unsafe { self.plan.run_task(1, sum, &operands) };
+        let run = |phase, task| match &self.tail {
+            // SAFETY: passed on to the caller: the operands are values of the plan, and the workspace reserved.
+            None => unsafe { self.plan.run_task(phase, task, &operands) },
+            Some(tail) => {
+                // SAFETY: as above; no other task computes the piece's elements.
+                let done = |piece| unsafe { tail.run_piece(self.out, piece, memory) };
+                // SAFETY: as above.
+                unsafe { self.plan.run_task_to(phase, task, &operands, Target::Pieces(&done)) };
             }
+        };
+        let [tiles, sums] = self.plan.phases();
+        run(0, task);
+        if sums > 0 && memory.is_last(self.counter, tiles) {
+            // All tasks of the first phase are done.
+            (0..sums).for_each(|sum| run(1, sum));
         }
     }
 }

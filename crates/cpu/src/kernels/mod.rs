@@ -94,6 +94,12 @@ pub fn runs_by_slice(kernel: &schedule::Kernel, plan: &Plan) -> bool {
     }
 }
 
+/// Which products can have a tail.
+pub fn takes_tail(kernel: &schedule::Kernel, plan: &Plan) -> bool {
+    let schedule::Kernel::MatMul { a, b, size, .. } = kernel else { return false };
+    matmul::takes_tail(a, b, *size, plan.values[a.value.index()].ty.dtype)
+}
+
 /// What a task should cost: much more than handing it out, and little enough to share out evenly and to stay
 /// in the second-level cache.
 pub(crate) const TASK: usize = 48 << 10;
@@ -108,8 +114,9 @@ pub(crate) fn prepare(
     let dtype = |view: &schedule::View| plan.values[view.value.index()].ty.dtype;
     match kernel {
         K::Loop(l) => loops::kernel(l, plan, scratch),
-        K::MatMul { a, b, out, size } => {
-            Box::new(matmul::MatMul::new(a, b, *out, *size, dtype(a), scratch))
+        K::MatMul { a, b, out, size, tail } => {
+            let tail = tail.as_deref().map(|l| loops::map(l, plan));
+            Box::new(matmul::MatMul::new(a, b, *out, *size, dtype(a), tail, scratch))
         }
         K::Check { x, check, ordinal } => {
             Box::new(check::Check::new(x, check.kind, *ordinal, dtype(x)))

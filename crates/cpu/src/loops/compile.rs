@@ -7,6 +7,7 @@ use gradus_ir::schedule::{self, Loop, Place, Plan, StepKind, ValueId};
 use super::chain::chain;
 use super::program::{Direct, Instr, Load, Logic, Program, Reg, Store};
 use super::register::{Class, is_native};
+use super::trees::{Registers, plant};
 use crate::layout::Layout;
 
 /// The fewest and the most elements that a strip may have; lengths are powers of 2.
@@ -21,6 +22,7 @@ pub(super) fn compile(l: &Loop, plan: &Plan) -> (Program, Vec<Reg>) {
     compiler.place_stores();
     let instructions: Vec<(Reg, Instr)> =
         (0..l.steps.len()).filter_map(|i| Some((i as Reg, compiler.instruction(i)?))).collect();
+    let instructions = plant(instructions, &compiler);
     let instructions = chain(instructions, |register| compiler.stays(register));
     compiler.assemble(instructions)
 }
@@ -174,16 +176,17 @@ impl Compiler<'_> {
             && !self.l.stores.iter().any(overwrites)
     }
 
-    /// Whether a register is needed beside what it is an operand of, or is not filled for each strip.
-    fn stays(&self, register: Reg) -> bool {
-        let mut kept = self
-            .l
-            .stores
-            .iter()
-            .map(|s| s.register)
-            .chain(self.l.reduces.iter().map(|r| r.register));
-        self.facts.uniform[register as usize]
-            || kept.any(|r| self.facts.register[r as usize] == register)
+    /// Which registers hold the same for every element and are read by formulas only: one element is enough.
+    fn single(&self, instructions: &[(Reg, Instr)]) -> Vec<bool> {
+        let mut single = self.facts.uniform.clone();
+        for (_, instr) in instructions.iter().filter(|(_, i)| !matches!(i, Instr::Tree { .. })) {
+            instr.for_each_arg(|a| single[a as usize] = false);
+        }
+        let kept = self.l.stores.iter().map(|s| s.register);
+        for register in kept.chain(self.l.reduces.iter().map(|r| r.register)) {
+            single[self.facts.register[register as usize] as usize] = false;
+        }
+        single
     }
 
     fn assemble(self, instructions: Vec<(Reg, Instr)>) -> (Program, Vec<Reg>) {
@@ -203,7 +206,8 @@ impl Compiler<'_> {
         }
         let kept: Vec<Reg> =
             stores.iter().map(|s| s.register).chain(reductions.iter().copied()).collect();
-        let (slots, width) = self.assign_slots(&instructions, &kept);
+        let single = self.single(&instructions);
+        let (slots, width) = self.assign_slots(&instructions, &kept, &single);
         let mut strip = STRIP.1;
         while strip > STRIP.0 && width * strip > SLOTS {
             strip /= 2;
@@ -217,21 +221,21 @@ impl Compiler<'_> {
                     let (value, size) = (load.value, load.dtype.size());
                     direct.push(Direct { register, value, first: load.layout.first(), size });
                 }
-                _ if self.facts.uniform[register as usize] => prologue.push(instr),
+                _ if self.facts.uniform[register as usize] => {
+                    prologue.push((instr, single[register as usize]));
+                }
                 _ => body.push(instr),
             }
         }
-        let program = Program {
-            prologue,
-            body,
-            direct,
-            stores,
-            slots: slots.into_iter().map(|s| s.map(|s| s * strip)).collect(),
-            bytes: width * strip,
-            strip,
-            cost,
-            row,
-        };
+        // Behind the strips, a cache line for each single element.
+        let mut bytes = width * strip;
+        let mut slots: Vec<Option<usize>> =
+            slots.into_iter().map(|s| s.map(|s| s * strip)).collect();
+        for (slot, _) in slots.iter_mut().zip(single).filter(|(_, single)| *single) {
+            *slot = Some(bytes);
+            bytes += 64;
+        }
+        let program = Program { prologue, body, direct, stores, slots, bytes, strip, cost, row };
         (program, reductions)
     }
 
@@ -240,6 +244,7 @@ impl Compiler<'_> {
         &self,
         instructions: &[(Reg, Instr)],
         kept: &[Reg],
+        single: &[bool],
     ) -> (Vec<Option<usize>>, usize) {
         const FOREVER: usize = usize::MAX;
         let mut last_use = vec![0; self.l.steps.len()];
@@ -256,7 +261,8 @@ impl Compiler<'_> {
         let mut free: Vec<(usize, usize)> = Vec::new();
         for (time, (register, instr)) in instructions.iter().enumerate() {
             let size = self.facts.class[*register as usize].size();
-            if self.at[*register as usize].is_none() && instr.needs_slot() {
+            let is_strip = !single[*register as usize];
+            if is_strip && self.at[*register as usize].is_none() && instr.needs_slot() {
                 // Filled once per task, so nothing may have used the slot before.
                 let uniform = self.facts.uniform[*register as usize];
                 let reused = free.iter().position(|&(s, _)| s == size && !uniform);
@@ -285,6 +291,24 @@ impl Compiler<'_> {
         let stored: usize = self.l.stores.iter().map(|s| self.dtype(s.out).size()).sum();
         let varying = instructions.iter().filter(|(r, _)| !self.facts.uniform[*r as usize]);
         stored + varying.map(|(_, i)| i.cost()).sum::<usize>() + self.l.reduces.len()
+    }
+}
+
+impl Registers for Compiler<'_> {
+    fn is_uniform(&self, register: Reg) -> bool {
+        self.facts.uniform[register as usize]
+    }
+
+    /// Whether a register is needed beside what it is an operand of, or is not filled for each strip.
+    fn stays(&self, register: Reg) -> bool {
+        let mut kept = self
+            .l
+            .stores
+            .iter()
+            .map(|s| s.register)
+            .chain(self.l.reduces.iter().map(|r| r.register));
+        self.facts.uniform[register as usize]
+            || kept.any(|r| self.facts.register[r as usize] == register)
     }
 }
 

@@ -188,7 +188,8 @@ impl<S: Stored> Vectorized for Fetch<'_, S> {
             let out = &mut out[done..][..len];
             // SAFETY: whoever makes a `Fetch` answers for the elements.
             unsafe {
-                let from = from.offset(at);
+                // Element 0 may be nowhere, where only the elements of the strip are given.
+                let from = from.wrapping_offset(at);
                 match stride {
                     0 => out.fill(S::load(*from)),
                     1 => each(std::slice::from_raw_parts(from, len), out, |x| S::load(x)),

@@ -3,14 +3,16 @@
 use std::ops::Range;
 
 use gradus_ir::Shape;
+use gradus_ir::schedule::ValueId;
 
 use super::program::Program;
-use super::strip::Frame;
+use super::strip::{Frame, Given};
+use crate::gemm::Piece;
 use crate::kernels::{Kernel, Slice, TASK};
 use crate::memory::{Memory, with_strips};
 
 /// A loop without reductions.
-pub(super) struct Map {
+pub(crate) struct Map {
     program: Program,
     numel: usize,
     /// The first axis of the space.
@@ -31,7 +33,7 @@ pub(super) const SHORT: usize = 512;
 const MANY: usize = 64;
 
 impl Map {
-    pub fn new(shape: &Shape, program: Program) -> Map {
+    pub(super) fn new(shape: &Shape, program: Program) -> Map {
         let (numel, batch) = (shape.numel(), shape.first().copied().unwrap_or(1));
         let row = program.row.filter(|&row| row >= SHORT).unwrap_or(numel.max(1));
         // Pieces of equal length, so that no strip is left with a few elements.
@@ -69,24 +71,52 @@ impl Kernel for Map {
 }
 
 impl Map {
+    /// Runs the loop as the tail of a product: on the elements of one piece of it.
+    ///
+    /// # Safety
+    /// As for [`Kernel::run`]; the elements must be the caller's, and `product` the value that the piece is of.
+    pub unsafe fn run_piece(&self, product: ValueId, piece: Piece, memory: &Memory<'_>) {
+        let Piece { at, first, mut rows, mut cols, pitch } = piece;
+        if cols == pitch {
+            (rows, cols) = (1, rows * cols);
+        }
+        with_strips(Frame::bytes(&self.program), |scratch| {
+            // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
+            let frame = unsafe { Frame::new(&self.program, memory, scratch, cols) };
+            for row in 0..rows {
+                let start = first + row * pitch;
+                let from = Given { value: product, at, element: row * cols, number: start };
+                // SAFETY: the elements are the caller's, and those of the product are given.
+                unsafe { self.run_strips(&frame.with(from), start..start + cols) };
+            }
+        });
+    }
+
     /// # Safety
     /// As for [`Kernel::run`]; the elements must be the caller's.
     unsafe fn run_elements(&self, elements: Range<usize>, memory: &Memory<'_>) {
-        let Range { mut start, end } = elements;
         with_strips(Frame::bytes(&self.program), |scratch| {
             // SAFETY: `scratch` was made for this program, and the memory is that of its plan.
-            let frame = unsafe { Frame::new(&self.program, memory, scratch, end - start) };
-            let mut left = self.row - start % self.row;
-            while start < end {
-                let len = self.strip.min(left).min(end - start);
-                // SAFETY: the strip is inside this task's part of the space.
-                unsafe { frame.run(start, len) };
-                start += len;
-                left -= len;
-                if left == 0 {
-                    left = self.row;
-                }
-            }
+            let frame = unsafe { Frame::new(&self.program, memory, scratch, elements.len()) };
+            // SAFETY: passed on to the caller.
+            unsafe { self.run_strips(&frame, elements) };
         });
+    }
+
+    /// # Safety
+    /// As for [`Frame::run`], for all these elements.
+    unsafe fn run_strips(&self, frame: &Frame<'_>, elements: Range<usize>) {
+        let Range { mut start, end } = elements;
+        let mut left = self.row - start % self.row;
+        while start < end {
+            let len = self.strip.min(left).min(end - start);
+            // SAFETY: the strip is inside the elements.
+            unsafe { frame.run(start, len) };
+            start += len;
+            left -= len;
+            if left == 0 {
+                left = self.row;
+            }
+        }
     }
 }

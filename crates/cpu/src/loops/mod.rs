@@ -13,18 +13,25 @@ mod reduce;
 pub(crate) mod register;
 mod space;
 mod strip;
+mod trees;
 
 use gradus_ir::schedule::{Loop, Plan};
 
 use crate::kernels::Kernel;
 use crate::memory::Scratch;
 
+pub(crate) use map::Map;
+
+/// A loop without reductions.
+pub(crate) fn map(l: &Loop, plan: &Plan) -> Map {
+    Map::new(&l.shape, compile::compile(l, plan).0)
+}
+
 /// The kernel of a loop.
 pub(crate) fn kernel(l: &Loop, plan: &Plan, scratch: &mut Scratch) -> Box<dyn Kernel> {
-    let (program, reductions) = compile::compile(l, plan);
     if l.reduces.is_empty() {
-        Box::new(map::Map::new(&l.shape, program))
-    } else {
-        Box::new(reduce::Reduce::new(l, plan, program, &reductions, scratch))
+        return Box::new(map(l, plan));
     }
+    let (program, reductions) = compile::compile(l, plan);
+    Box::new(reduce::Reduce::new(l, plan, program, &reductions, scratch))
 }

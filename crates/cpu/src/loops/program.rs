@@ -12,6 +12,7 @@ use gradus_ir::{DType, Scalar};
 
 use super::chain::{First, Second};
 use super::register::Class;
+use super::trees::{Leaves, Tree};
 use crate::layout::Layout;
 
 /// A register of a program.
@@ -19,8 +20,9 @@ pub(super) type Reg = u16;
 
 /// What one strip runs.
 pub(super) struct Program {
-    /// Instructions whose results are the same for every element: run once per task.
-    pub prologue: Vec<Instr>,
+    /// Instructions whose results are the same for every element: run once per task. Of those that only formulas
+    /// read, one element is enough.
+    pub prologue: Vec<(Instr, bool)>,
     /// Instructions run for each strip.
     pub body: Vec<Instr>,
     /// Registers that are memory: contiguous operands, and results that are stored as they are.
@@ -64,6 +66,8 @@ pub(super) enum Instr {
     Binary { op: ScalarOp, dtype: DType, a: Reg, b: Reg, out: Reg },
     /// Two ops of arithmetic, the second with the first's result and `c`.
     Chain { first: First, second: Second, a: Reg, b: Reg, c: Reg, out: Reg },
+    /// A formula of optimizers.
+    Tree { tree: Tree, leaves: Leaves, out: Reg },
     /// `a op b`, as a byte.
     Compare { op: ScalarOp, class: Class, a: Reg, b: Reg, out: Reg },
     /// `c ? a : b`.
@@ -143,6 +147,9 @@ impl Instr {
             | Instr::Logic { a, b, .. } => {
                 [a, b].into_iter().for_each(f);
             }
+            Instr::Tree { leaves, .. } => {
+                leaves.v.into_iter().chain(leaves.s).flatten().for_each(f);
+            }
             Instr::Select { c, a, b, .. } | Instr::Chain { a, b, c, .. } => {
                 [c, a, b].into_iter().for_each(f)
             }
@@ -158,6 +165,7 @@ impl Instr {
     /// transcendental function as long as moving twenty.
     pub fn cost(&self) -> usize {
         match self {
+            Instr::Tree { tree, .. } => tree.cost(),
             Instr::Load(load) => load.dtype.size() + usize::from(load.layout.stride() != Some(1)),
             Instr::Random { distribution: Distribution::Uniform, .. } => 16,
             Instr::Random { .. } => 200,

@@ -8,12 +8,14 @@
 
 use std::slice;
 
+use gradus_ir::schedule::ValueId;
 use gradus_ir::{DType, Scalar};
 
 use super::chain::Chained;
 use super::instr::{Binary, Cast, Compare, Count, Draw, Fetch, Keep, Logical, Select, Unary};
 use super::program::{Instr, Load, Program, Reg, Store};
 use super::register::{Class, Register, Stored, with_number, with_register, with_stored};
+use super::trees::Planted;
 use crate::memory::Memory;
 use crate::tier::vectorize;
 
@@ -24,6 +26,17 @@ pub(super) struct Frame<'a> {
     /// The slots, and after them where each register is.
     scratch: *mut u8,
     registers: *mut *mut u8,
+    given: Option<Given>,
+}
+
+/// Where a value that has no memory is to be had for a while.
+#[derive(Clone, Copy)]
+pub(super) struct Given {
+    pub value: ValueId,
+    pub at: *mut u8,
+    /// The element there, counted from `at`, that is element `number` of the value.
+    pub element: usize,
+    pub number: usize,
 }
 
 impl<'a> Frame<'a> {
@@ -46,16 +59,34 @@ impl<'a> Frame<'a> {
     ) -> Frame<'a> {
         // SAFETY: slots are multiples of 256 elements, so that the pointers after them are aligned.
         let registers = unsafe { scratch.add(program.bytes).cast::<*mut u8>() };
-        let frame = Frame { program, memory, scratch, registers };
+        let frame = Frame { program, memory, scratch, registers, given: None };
         for (register, &slot) in program.slots.iter().enumerate() {
             // SAFETY: slots are inside `scratch`; registers without one are placed before they are used.
             unsafe { frame.place(register as Reg, scratch.add(slot.unwrap_or(0))) };
         }
-        for instr in &program.prologue {
+        for (instr, one) in &program.prologue {
+            let len = if *one { 1 } else { len.min(program.strip) };
             // SAFETY: passed on to the caller; results that do not depend on the element take any start.
-            unsafe { frame.execute(instr, 0, len.min(program.strip)) };
+            unsafe { frame.execute(instr, 0, len) };
         }
         frame
+    }
+
+    /// The same frame with a value given.
+    pub fn with(&self, given: Given) -> Frame<'a> {
+        Frame { given: Some(given), ..*self }
+    }
+
+    /// Where element 0 of a value is, or would be, if those that the strip needs are elsewhere.
+    #[inline(always)]
+    fn value(&self, value: ValueId, size: usize) -> *mut u8 {
+        match self.given {
+            Some(given) if given.value == value => {
+                let back = given.element.wrapping_sub(given.number).wrapping_mul(size);
+                given.at.wrapping_add(back)
+            }
+            _ => self.memory.at(value),
+        }
     }
 
     /// Runs the program for the elements `start..start + len`.
@@ -64,9 +95,8 @@ impl<'a> Frame<'a> {
     /// They must be inside the loop's space and no more than a strip, and no other thread may run them.
     pub unsafe fn run(&self, start: usize, len: usize) {
         for direct in &self.program.direct {
-            let at = self.memory.at::<u8>(direct.value);
-            // SAFETY: the elements of the loop are inside the buffer.
-            let at = unsafe { at.add((direct.first + start) * direct.size) };
+            let at = self.value(direct.value, direct.size);
+            let at = at.wrapping_add((direct.first + start) * direct.size);
             // SAFETY: the register exists.
             unsafe { self.place(direct.register, at) };
         }
@@ -158,6 +188,11 @@ impl<'a> Frame<'a> {
                     let (a, b, c) = (self.get(a, len), self.get(b, len), self.get(c, len));
                     vectorize(Chained { first, second, a, b, c, out: self.out(out, len) });
                 }
+                Instr::Tree { tree, leaves, out } => {
+                    let v = leaves.v.map(|r| r.map_or(&[][..], |r| self.get(r, len)));
+                    let s = leaves.s.map(|r| r.map_or(0.0, |r| self.get(r, 1)[0]));
+                    vectorize(Planted { tree, v, s, out: self.out(out, len) });
+                }
                 Instr::Compare { op, class, a, b, out } => with_number!(class, T => {
                     let (a, b) = (self.get::<T>(a, len), self.get(b, len));
                     vectorize(Compare { op, a, b, out: self.out(out, len) });
@@ -183,13 +218,13 @@ impl<'a> Frame<'a> {
     /// # Safety
     /// As for [`Frame::run`]; `S` must be the load's type.
     unsafe fn load<S: Stored>(&self, load: &Load, start: usize, len: usize) {
-        let from = self.memory.at::<S::Raw>(load.value).cast_const();
+        let from = self.value(load.value, size_of::<S::Raw>()).cast::<S::Raw>().cast_const();
         // SAFETY: the layout is that of a view inside the value. Where the register borrows, elements in
         // memory and in registers are of the same type.
         unsafe {
             if load.borrow {
                 if let Some(at) = load.layout.contiguous(start, len) {
-                    return self.place(load.out, from.offset(at).cast_mut().cast());
+                    return self.place(load.out, from.wrapping_offset(at).cast_mut().cast());
                 }
                 // An earlier strip may have borrowed.
                 let slot = self.program.slots[load.out as usize];

@@ -72,6 +72,53 @@ fn attentive() -> Made {
     Made { graph, inputs, slots: vec![] }
 }
 
+/// A product that somebody looks at has no tail, and is cut into other pieces.
+#[test]
+fn looking_at_a_product_changes_no_bit() {
+    let _guard = SETTINGS.lock().unwrap();
+    let transposed = gradus_ir::ops::Permute { axes: [1, 0].as_slice().into() };
+    for ([m, n, k], [a, b]) in [
+        ([64, 512, 784], [false, true]),
+        ([512, 784, 64], [true, false]),
+        ([64, 2100, 10], [false, false]),
+        ([10, 2100, 64], [true, false]),
+        ([64, 10, 2100], [false, true]),
+        ([300, 128, 128], [false, true]),
+        ([128, 300, 768], [true, false]),
+        ([20, 24, 9000], [false, true]),
+        ([1, 700, 90], [false, false]),
+        ([700, 1, 90], [false, false]),
+        ([33, 1300, 600], [true, true]),
+    ] {
+        for dtype in [DType::F32, DType::F64] {
+            let mut numbers = Numbers(9);
+            let mut graph = Graph::new();
+            let mut inputs = Vec::new();
+            let mut matrix = |graph: &mut Graph, turned: bool, [rows, cols]: [usize; 2]| {
+                let shape = if turned { [cols, rows] } else { [rows, cols] };
+                let ty = Type::new(shape, dtype);
+                inputs.push(numbers.array(&ty));
+                let x = graph.input(ty);
+                if turned { graph.add(transposed.clone(), &[x]).unwrap() } else { x }
+            };
+            let x = matrix(&mut graph, a, [m, k]);
+            let y = matrix(&mut graph, b, [k, n]);
+            let bias = matrix(&mut graph, false, [1, n]);
+            let product = graph.add(MatMul, &[x, y]).unwrap();
+            let sum = graph.add(ScalarOp::Add, &[product, bias]).unwrap();
+            let relu = graph.add(ScalarOp::Relu, &[sum]).unwrap();
+            let axes = [0].as_slice().into();
+            let sums = Reduce { kind: ReduceKind::Sum, axes, keepdim: false };
+            let sums = graph.add(sums, &[relu]).unwrap();
+            graph.set_outputs(vec![relu, sums]);
+            let unseen = run(&executable(&graph, &[]), &graph, &inputs, &[]).unwrap();
+            graph.set_outputs(vec![relu, sums, product]);
+            let seen = run(&executable(&graph, &[]), &graph, &inputs, &[]).unwrap();
+            assert!(unseen.bytes() == seen.bytes()[..2], "{m} × {n} × {k}, {dtype}, {a} {b}");
+        }
+    }
+}
+
 #[test]
 fn every_tier_gives_the_same_bits() {
     let _guard = SETTINGS.lock().unwrap();

@@ -6,7 +6,7 @@ use gradus_cpu::buffer::Buffer;
 use gradus_cpu::{BACKEND, Executable};
 use gradus_ir::graph::{Graph, NodeId};
 use gradus_ir::ops::{CheckFailure, Expand, Op, Permute, Slice};
-use gradus_ir::schedule::{Donation, compile_for};
+use gradus_ir::schedule::{Donation, compile};
 use gradus_ir::{Array, DType, Element, Scalar, Shape, Type, Values, bf16, f16, interpret};
 
 /// Runs an expression with `$T` standing for the Rust type of a dtype.
@@ -113,7 +113,7 @@ impl Outcome {
 
 pub fn executable(graph: &Graph, donations: &[Donation]) -> Executable {
     graph.verify().expect("the test's graph is ill-formed");
-    Executable::new(compile_for(graph, donations, &BACKEND))
+    Executable::new(compile(graph, donations, &BACKEND))
 }
 
 pub fn run(

@@ -269,7 +269,7 @@ impl Lowering<'_> {
             Op::MatMul(_) => {
                 let (a, b) = (self.matrix(x[0]), self.matrix(x[1]));
                 let size = MatMul::size(&a.shape, &b.shape);
-                Kernel::MatMul { a, b, out: self.define(id), size }
+                Kernel::MatMul { a, b, out: self.define(id), size, tail: None }
             }
             op => {
                 let contiguous = op.takes_contiguous();

@@ -7,6 +7,8 @@
 //! * `group` fuses element-wise ops of one shape, and the reductions of their results, into loops. What is
 //!   fused follows from the graph alone, never from which values somebody asked for.
 //! * `lower` turns movement ops into strides and everything else into kernels.
+//! * `split` cuts loops in two where one of the halves then has a better place, and `tails` makes what follows a
+//!   product element by element part of it.
 //! * `regions` finds kernels that go through the batch image by image, to be run slice by slice.
 //! * `order` sorts kernels into waves; the kernels of a wave are independent and run as one launch. Parameters
 //!   are overwritten in place after everything that reads their old value and after every check.
@@ -18,6 +20,8 @@ mod memory;
 mod order;
 mod print;
 mod regions;
+mod split;
+mod tails;
 mod view;
 
 use smallvec::{SmallVec, smallvec};
@@ -61,6 +65,8 @@ pub enum Place {
     Donated(u32),
     /// In a buffer of its own, which becomes an output.
     Output,
+    /// Nowhere: the kernel that computes it hands it on to its tail.
+    Nowhere,
 }
 
 /// A compiled computation.
@@ -98,6 +104,9 @@ pub enum Kernel {
         out: ValueId,
         /// The sizes.
         size: MatMulSize,
+        /// What is done with each element of the result while it is at hand: a loop without reductions that loads
+        /// `out` whole. The result itself then has no memory.
+        tail: Option<Box<Loop>>,
     },
     /// Any other op that is not element-wise, with the meaning that the op has.
     Op {
@@ -215,11 +224,8 @@ pub struct Donation {
 /// Which fused ops a backend has kernels for; the rest run as their bodies.
 pub type HasKernel = fn(&Op, &[&Type]) -> bool;
 
-/// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
-/// or could not be undone by a failing check are declined: their outputs get buffers of their own.
-pub fn compile(graph: &Graph, donations: &[Donation], has_kernel: HasKernel) -> Plan {
-    compile_for(graph, donations, &Backend { has_kernel, runs_by_slice: |_, _| false })
-}
+/// Which products a backend can hand on to a tail piece by piece; asked only where that makes sense.
+pub type TakesTail = fn(&Kernel, &Plan) -> bool;
 
 /// What [`compile`] must know of a backend.
 #[derive(Clone, Copy)]
@@ -228,33 +234,53 @@ pub struct Backend {
     pub has_kernel: HasKernel,
     /// Which kernels may join a [`Region`].
     pub runs_by_slice: RunsBySlice,
+    /// Which products may have a tail.
+    pub takes_tail: TakesTail,
 }
 
-/// As [`compile`], with regions.
-pub fn compile_for(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
-    let has_kernel = backend.has_kernel;
+/// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
+/// or could not be undone by a failing check are declined: their outputs get buffers of their own.
+pub fn compile(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
     let graph = passes::optimize(graph);
     let graph = passes::optimize(&passes::join(&graph));
-    let graph = passes::optimize(&passes::lower(&graph, has_kernel));
+    let graph = passes::optimize(&passes::lower(&graph, backend.has_kernel));
     let units = group::group(&graph);
     let mut plan = lower::lower(&graph, units);
+    tails::attach(&mut plan, donations, backend.takes_tail);
     order::order(&mut plan, donations, backend.runs_by_slice);
     memory::place(&mut plan);
     plan
 }
 
+impl Loop {
+    /// The views that it loads.
+    pub fn loads(&self) -> impl Iterator<Item = &View> {
+        self.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Load(view) => Some(view),
+            _ => None,
+        })
+    }
+}
+
 impl Kernel {
+    /// What it does element by element.
+    pub fn body(&self) -> Option<&Loop> {
+        match self {
+            Kernel::Loop(body) => Some(body),
+            Kernel::MatMul { tail, .. } => tail.as_deref(),
+            Kernel::Op { .. } | Kernel::Check { .. } => None,
+        }
+    }
+
     /// Calls `f` with every buffer that the kernel reads and how.
     pub fn for_each_read<'a>(&'a self, mut f: impl FnMut(&'a View)) {
         match self {
-            Kernel::Loop(l) => {
-                for step in &l.steps {
-                    if let StepKind::Load(view) = &step.kind {
-                        f(view);
-                    }
-                }
+            Kernel::Loop(l) => l.loads().for_each(f),
+            Kernel::MatMul { a, b, out, tail, .. } => {
+                [a, b].into_iter().for_each(&mut f);
+                let others = tail.iter().flat_map(|l| l.loads());
+                others.filter(|view| view.value != *out).for_each(f);
             }
-            Kernel::MatMul { a, b, .. } => [a, b].into_iter().for_each(f),
             Kernel::Op { x, .. } => x.iter().for_each(f),
             Kernel::Check { x, .. } => f(x),
         }
@@ -267,6 +293,7 @@ impl Kernel {
                 let stores = l.stores.iter().map(|s| s.out);
                 stores.chain(l.reduces.iter().map(|r| r.out)).collect()
             }
+            Kernel::MatMul { tail: Some(l), .. } => l.stores.iter().map(|s| s.out).collect(),
             Kernel::MatMul { out, .. } => smallvec![*out],
             Kernel::Op { outs, .. } => outs.iter().copied().collect(),
             Kernel::Check { .. } => smallvec![],

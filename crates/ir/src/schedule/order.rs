@@ -6,10 +6,11 @@
 //! kernel itself reads the old value at other indices than it writes, the donation is declined.
 
 use super::regions::{self, Region, RunsBySlice};
-use super::{Donation, Kernel, Place, Plan, StepKind, ValueId, View};
+use super::split;
+use super::{Donation, Kernel, Place, Plan, ValueId, View};
 
 pub(super) fn order(plan: &mut Plan, donations: &[Donation], by_slice: RunsBySlice) {
-    regions::split(plan, by_slice);
+    split::for_regions(plan, by_slice);
     let mut waits = waits_for_values(plan);
     let readers = readers(plan);
     let checks: Vec<usize> = (0..plan.kernels.len())
@@ -55,7 +56,7 @@ pub(super) fn order(plan: &mut Plan, donations: &[Donation], by_slice: RunsBySli
 }
 
 /// For each kernel, the kernels that write what it reads.
-fn waits_for_values(plan: &Plan) -> Vec<Vec<usize>> {
+pub(super) fn waits_for_values(plan: &Plan) -> Vec<Vec<usize>> {
     let mut writer: Vec<Option<usize>> = vec![None; plan.values.len()];
     for (k, kernel) in plan.kernels.iter().enumerate() {
         for value in kernel.writes() {
@@ -72,7 +73,7 @@ fn waits_for_values(plan: &Plan) -> Vec<Vec<usize>> {
     waits.collect()
 }
 
-fn readers(plan: &Plan) -> Vec<Vec<usize>> {
+pub(super) fn readers(plan: &Plan) -> Vec<Vec<usize>> {
     let mut readers = vec![Vec::new(); plan.values.len()];
     for (k, kernel) in plan.kernels.iter().enumerate() {
         kernel.for_each_read(|view| readers[view.value.index()].push(k));
@@ -96,12 +97,12 @@ fn candidate(plan: &Plan, donation: Donation) -> Option<(usize, ValueId)> {
     }
     let writes = |kernel: &Kernel| kernel.writes().contains(&output);
     let kernel = plan.kernels.iter().position(writes)?;
-    let Kernel::Loop(body) = &plan.kernels[kernel] else { return None };
+    let body = plan.kernels[kernel].body()?;
     let stored = body.stores.iter().any(|s| s.out == output);
-    let in_place = body.steps.iter().all(|step| match &step.kind {
-        StepKind::Load(view) if view.value == input => is_whole(view, plan),
-        _ => true,
-    });
+    let mut in_place = body.loads().all(|view| view.value != input || is_whole(view, plan));
+    if let Kernel::MatMul { a, b, .. } = &plan.kernels[kernel] {
+        in_place &= a.value != input && b.value != input;
+    }
     (stored && in_place).then_some((kernel, input))
 }
 
@@ -111,7 +112,7 @@ fn is_whole(view: &View, plan: &Plan) -> bool {
 }
 
 /// Whether `from` waits for `target`, directly or not.
-fn reaches(waits: &[Vec<usize>], from: usize, target: usize) -> bool {
+pub(super) fn reaches(waits: &[Vec<usize>], from: usize, target: usize) -> bool {
     let mut seen = vec![false; waits.len()];
     let mut stack = vec![from];
     while let Some(k) = stack.pop() {

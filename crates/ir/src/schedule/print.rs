@@ -27,11 +27,10 @@ impl Plan {
     /// Floating-point operations of one run of a kernel of this plan.
     pub fn kernel_flops(&self, kernel: &Kernel) -> usize {
         match kernel {
-            Kernel::MatMul { size, .. } => 2 * size.batch * size.m * size.n * size.k,
-            Kernel::Loop(l) => {
-                let ops = l.steps.iter().filter(|s| matches!(s.kind, StepKind::Op(_))).count();
-                (ops + l.reduces.len()) * l.shape.numel()
+            Kernel::MatMul { size, tail, .. } => {
+                2 * size.batch * size.m * size.n * size.k + tail.as_deref().map_or(0, loop_flops)
             }
+            Kernel::Loop(l) => loop_flops(l),
             Kernel::Op { op, x, outs } => {
                 let x: Vec<_> = x.iter().map(|view| &view.shape).collect();
                 op.flops(&x, &self.values[outs[0].index()].ty.shape)
@@ -58,10 +57,17 @@ impl Plan {
                 format!("update in place: {}", op_names(l))
             }
             Kernel::Loop(l) => describe_loop(l),
-            Kernel::MatMul { size, .. } => {
+            Kernel::MatMul { size, tail, .. } => {
                 let batch =
                     if size.batch == 1 { String::new() } else { format!("{} × ", size.batch) };
-                format!("matmul {batch}[{}, {}]·[{}, {}]", size.m, size.k, size.k, size.n)
+                let tail = match tail.as_deref() {
+                    Some(l) if self.overwrites(kernel) => {
+                        format!(", update in place: {}", op_names(l))
+                    }
+                    Some(l) => format!(", {}", op_names(l)),
+                    None => String::new(),
+                };
+                format!("matmul {batch}[{}, {}]·[{}, {}]{tail}", size.m, size.k, size.k, size.n)
             }
             Kernel::Op { op, x, outs } => {
                 let y = &self.values[outs[0].index()].ty.shape;
@@ -119,6 +125,11 @@ struct Line {
     what: String,
     flops: usize,
     bytes: usize,
+}
+
+fn loop_flops(l: &Loop) -> usize {
+    let ops = l.steps.iter().filter(|s| matches!(s.kind, StepKind::Op(_))).count();
+    (ops + l.reduces.len()) * l.shape.numel()
 }
 
 fn describe_loop(l: &Loop) -> String {

@@ -5,7 +5,7 @@
 //! results only the images that it works on itself, and where nothing outside lies between them. Which kernels
 //! join follows from the plan alone, and no kernel computes otherwise for being in a region.
 
-use super::{Kernel, Loop, Plan, Step, StepKind, View};
+use super::{Kernel, Plan, View};
 use crate::ops::Op;
 
 /// Kernels that run one after the other on each slice of a batch.
@@ -21,51 +21,12 @@ pub struct Region {
 pub type RunsBySlice = fn(&Kernel, &Plan) -> bool;
 
 /// How a kernel goes through the batch.
-struct Sliced<'a> {
+pub(super) struct Sliced<'a> {
     batch: usize,
     /// What it reads image by image; all else it reads whole.
-    by_image: Vec<&'a View>,
+    pub by_image: Vec<&'a View>,
     /// Whether its results are there image by image.
     results: bool,
-}
-
-/// The largest result, in bytes, for whose sake a loop is split in two: it is still in a cache when the second loop
-/// reads it.
-const SPLIT: usize = 1 << 20;
-
-/// Splits loops that store elements and reduce them over the batch in two, where the elements go on image by
-/// image.
-pub(super) fn split(plan: &mut Plan, by_slice: RunsBySlice) {
-    for k in 0..plan.kernels.len() {
-        let Kernel::Loop(body) = &plan.kernels[k] else { continue };
-        let stored = |register| body.stores.iter().find(|s| s.register == register);
-        let splits = body.axes.contains(&0)
-            && !body.stores.is_empty()
-            && body.reduces.iter().all(|r| stored(r.register).is_some())
-            && body.stores.iter().all(|s| plan.values[s.out.index()].ty.bytes() <= SPLIT);
-        let goes_on = |view: &View| body.stores.iter().any(|s| s.out == view.value);
-        let read_by_image = |kernel: &Kernel| {
-            matches!(kernel, Kernel::Op { .. })
-                && sliced(kernel).is_some_and(|s| s.by_image.into_iter().any(goes_on))
-                && by_slice(kernel, plan)
-        };
-        if !splits || !plan.kernels.iter().any(read_by_image) {
-            continue;
-        }
-        let mut sums = Loop { steps: Vec::new(), stores: Vec::new(), ..body.clone() };
-        for reduce in &mut sums.reduces {
-            let Some(store) = stored(reduce.register) else { continue };
-            let ty = &plan.values[store.out.index()].ty;
-            let load = StepKind::Load(View::whole(store.out, ty));
-            reduce.register = sums.steps.len() as u16;
-            sums.steps.push(Step { kind: load, args: [].into_iter().collect(), dtype: ty.dtype });
-        }
-        if let Kernel::Loop(body) = &mut plan.kernels[k] {
-            body.reduces.clear();
-            body.axes.clear();
-        }
-        plan.kernels.push(Kernel::Loop(sums));
-    }
 }
 
 /// Finds regions. `waits` says which kernels each waits for, `apart` which must not join.
@@ -139,16 +100,11 @@ fn stays_inside(view: &View, batch: usize, numel: usize) -> bool {
 }
 
 /// How a kernel goes through the batch, if it does so image by image.
-fn sliced(kernel: &Kernel) -> Option<Sliced<'_>> {
+pub(super) fn sliced(kernel: &Kernel) -> Option<Sliced<'_>> {
     match kernel {
         Kernel::Loop(body) if body.reduces.is_empty() => {
-            let load = |step: &'_ Step| matches!(step.kind, StepKind::Load(_));
-            let loads = body.steps.iter().filter(|s| load(s)).filter_map(|s| match &s.kind {
-                StepKind::Load(view) => Some(view),
-                _ => None,
-            });
             let batch = *body.shape.first()?;
-            Some(Sliced { batch, by_image: loads.collect(), results: true })
+            Some(Sliced { batch, by_image: body.loads().collect(), results: true })
         }
         Kernel::Op { op, x, .. } => {
             let (operands, results) = match op {

@@ -72,7 +72,7 @@ struct Machine<'a> {
     slots: &'a [Scalar],
     arena: Vec<u8>,
     inputs: Vec<Vec<u8>>,
-    /// The buffers of outputs, by value.
+    /// The buffers of outputs and of what has none, by value.
     owned: Vec<Vec<u8>>,
 }
 
@@ -86,7 +86,7 @@ impl Machine<'_> {
         match buffer.place {
             Place::Arena(offset) => &mut self.arena[offset + at..][..size],
             Place::Input(k) | Place::Donated(k) => &mut self.inputs[k as usize][at..][..size],
-            Place::Output => &mut self.owned[value.index()][at..][..size],
+            Place::Output | Place::Nowhere => &mut self.owned[value.index()][at..][..size],
         }
     }
 
@@ -138,8 +138,15 @@ impl Machine<'_> {
             Kernel::Check { ordinal, .. } => CheckFailure { check: *ordinal, ..failure },
             _ => unreachable!("only checks fail"),
         })?;
-        for (out, result) in kernel.writes().into_iter().zip(&result) {
+        let outs = match kernel {
+            Kernel::MatMul { out, .. } => [*out].into_iter().collect(),
+            kernel => kernel.writes(),
+        };
+        for (out, result) in outs.into_iter().zip(&result) {
             numbers(result).into_iter().enumerate().for_each(|(i, x)| self.write(out, i, x));
+        }
+        if let Kernel::MatMul { tail: Some(tail), .. } = kernel {
+            self.run_loop(tail);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use gradus_ir::scalar::ScalarOp;
 use gradus_ir::schedule::{Kernel, Loop, Plan, compile};
 use gradus_ir::{Array, DType, Type};
 
-use crate::plans::{bare, native, verified};
+use crate::plans::{backend, bare, native, verified};
 use crate::program::Program;
 use crate::rng::Rng;
 use crate::training::{Optimizer, step};
@@ -29,10 +29,9 @@ fn program(shapes: &[&[usize]], formula: impl Fn(&mut Graph, &[NodeId]) -> Vec<N
     Program { graph, inputs, slots: Vec::new(), donations: Vec::new() }
 }
 
+/// The loops of a plan, those that are tails of products among them.
 fn loops(plan: &Plan) -> Vec<&Loop> {
-    let of = |k: &'_ Kernel| matches!(k, Kernel::Loop(_));
-    let kernels = plan.kernels.iter().filter(|k| of(k));
-    kernels.map(|k| if let Kernel::Loop(l) = k { l } else { unreachable!() }).collect()
+    plan.kernels.iter().filter_map(Kernel::body).collect()
 }
 
 #[test]
@@ -41,8 +40,48 @@ fn bias_and_activation_are_one_loop() {
         build(g, x, |x| vec![(x[0].matmul(x[1]) + x[2]).op(ScalarOp::Relu).id()])
     });
     let (plan, _) = verified(&program, native, "layer");
-    assert_eq!((plan.kernels.len(), loops(&plan).len()), (2, 1), "{plan}");
+    assert_eq!((plan.kernels.len(), loops(&plan).len()), (1, 1), "{plan}");
     assert_eq!(loops(&plan)[0].stores.len(), 1, "{plan}");
+}
+
+#[test]
+fn a_product_that_somebody_else_reads_has_no_tail() {
+    let program = program(&[&[4, 3], &[3, 5]], |g, x| {
+        build(g, x, |x| {
+            let product = x[0].matmul(x[1]);
+            vec![product.op(ScalarOp::Relu).id(), product.id()]
+        })
+    });
+    let (plan, _) = verified(&program, native, "observed");
+    assert!(matches!(plan.kernels[..], [Kernel::MatMul { tail: None, .. }, _]), "{plan}");
+}
+
+#[test]
+fn a_tail_takes_the_last_of_several_products() {
+    let program = program(&[&[4, 4], &[4, 4]], |g, x| {
+        build(g, x, |x| {
+            let first = x[0].matmul(x[1]);
+            vec![(first + first.matmul(x[1])).id()]
+        })
+    });
+    let (plan, _) = verified(&program, native, "two products");
+    // The first cannot wait for the second.
+    assert_eq!(plan.kernels.len(), 2, "{plan}");
+    let tails = plan.kernels.iter().filter(|k| k.body().is_some()).count();
+    assert_eq!(tails, 1, "{plan}");
+}
+
+#[test]
+fn a_loop_that_also_reduces_is_split_for_a_product() {
+    let program = program(&[&[4, 3], &[3, 5], &[4, 5]], |g, x| {
+        build(g, x, |x| {
+            let dy = x[0].matmul(x[1]).relu_grad(x[2]);
+            vec![dy.id(), dy.sum(&[0], false).id()]
+        })
+    });
+    let (plan, _) = verified(&program, native, "a masked gradient");
+    let stores: Vec<usize> = loops(&plan).iter().map(|l| l.stores.len()).collect();
+    assert_eq!((plan.kernels.len(), &stores[..]), (2, &[1, 0][..]), "{plan}");
 }
 
 #[test]
@@ -141,9 +180,10 @@ fn a_training_step_is_as_few_kernels_as_hoped() {
         Kernel::Loop(l.clone())
             .for_each_read(|view| assert!(view.is_contiguous(), "{shape}: {view:?}"));
     }
-    // Three forward; the loss, its scale and the gradient's; three column sums, two with a mask;
-    // six updates.
-    assert!(loops(&plan).len() <= 3 + 3 + 3 + 6, "{plan}");
+    // Three forward; the loss, its scale and the gradient's; two masks and three column sums; six updates. Eight of
+    // them are tails.
+    assert!(loops(&plan).len() <= 3 + 3 + 2 + 3 + 6, "{plan}");
+    assert_eq!(count(|k| matches!(k, Kernel::MatMul { tail: Some(_), .. })), 8, "{plan}");
     let (_, results) = verified(&program, bare, "a step without fused kernels");
     assert!(results.is_ok());
 }
@@ -170,5 +210,5 @@ fn independent_work_shares_a_launch() {
             vec![x[0].matmul(x[1]).id(), x[1].matmul(x[0]).id(), x[0].max(&[0], false).id()]
         })
     });
-    assert_eq!(compile(&program.graph, &[], native).waves, [[0, 1, 2]]);
+    assert_eq!(compile(&program.graph, &[], &backend(native)).waves, [[0, 1, 2]]);
 }

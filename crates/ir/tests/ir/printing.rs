@@ -3,7 +3,7 @@
 use gradus_ir::graph::Graph;
 use gradus_ir::schedule::compile;
 
-use crate::plans::native;
+use crate::plans::{backend, native};
 use crate::training::{Optimizer, step};
 
 #[test]
@@ -55,27 +55,25 @@ return %11, %30, %28, %36, %34
 #[test]
 fn a_plan() {
     let program = step(64, &[784, 512, 10], Optimizer::Adam);
-    let plan = compile(&program.graph, &program.donations, native);
+    let plan = compile(&program.graph, &program.donations, &backend(native));
     let expected = "
-wave  kernel                                                  FLOP    memory
-   0  matmul [64, 784]·[784, 512]                           51.4 M   1.94 MB
-   0  copy [64]                                                 0      256 B
-   0  check label below 10                                      0      512 B
-   1  loop [64, 512] add·relu                               65.5 k    264 kB
-   2  matmul [64, 512]·[512, 10]                             655 k    154 kB
-   3  loop [64, 10] add                                       640    5.16 kB
-   4  cross_entropy [64, 10] [64]                           2.56 k   3.33 kB
-   4  cross_entropy_grad [64, 10] [64]                      2.56 k   5.89 kB
-   5  loop [64] sum over [0]                                   64      260 B
-   5  loop [64, 10] sum over [0]                              640    2.60 kB
-   5  matmul [64, 10]·[10, 512]                              655 k    154 kB
-   5  matmul [10, 64]·[64, 512]                              655 k    154 kB
-   6  loop [] mul                                               1        8 B
-   6  loop [64, 512] relu_grad·sum over [0]                 65.5 k    395 kB
-   7  matmul [512, 64]·[64, 784]                            51.4 M   1.94 MB
-   8  4 updates in place: mul·mul·add·…·mul·sub (15 ops)    6.11 M   11.4 MB
-19 kernels (11 loops) in 9 waves: 111 MFLOP, 16.4 MB read and written
-arena 1.76 MB, new outputs 4 B, 12 inputs overwritten
+wave  kernel                                                                           FLOP    memory
+   0  matmul [64, 784]·[784, 512], add·relu                                          51.4 M   1.94 MB
+   0  copy [64]                                                                          0      256 B
+   0  check label below 10                                                               0      512 B
+   1  matmul [64, 512]·[512, 10], add                                                 656 k    154 kB
+   2  cross_entropy [64, 10] [64]                                                    2.56 k   3.33 kB
+   2  cross_entropy_grad [64, 10] [64]                                               2.56 k   5.89 kB
+   3  loop [64] sum over [0]                                                            64      260 B
+   3  loop [64, 10] sum over [0]                                                       640    2.60 kB
+   3  matmul [64, 10]·[10, 512], relu_grad                                            688 k    285 kB
+   4  loop [] mul                                                                        1        8 B
+   4  loop [64, 512] sum over [0]                                                    32.8 k    133 kB
+   5  matmul [10, 64]·[64, 512], update in place: mul·mul·add·…·mul·sub (15 ops)      732 k    257 kB
+   5  matmul [512, 64]·[64, 784], update in place: mul·mul·add·…·mul·sub (15 ops)    57.4 M   9.97 MB
+   5  2 updates in place: mul·mul·add·…·mul·sub (15 ops)                             7.83 k   14.6 kB
+15 kernels (7 loops) in 6 waves: 111 MFLOP, 12.8 MB read and written
+arena 267 kB, new outputs 4 B, 12 inputs overwritten
 ";
     assert_eq!(format!("\n{plan}"), expected);
 }
@@ -87,5 +85,5 @@ wave  kernel      FLOP    memory
 0 kernels (0 loops) in 0 waves: 0 FLOP, 0 B read and written
 arena 0 B, new outputs 0 B, 0 inputs overwritten
 ";
-    assert_eq!(format!("\n{}", compile(&Graph::new(), &[], native)), expected);
+    assert_eq!(format!("\n{}", compile(&Graph::new(), &[], &backend(native))), expected);
 }

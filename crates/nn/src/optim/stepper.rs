@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use gradus_tensor::{
-    Error, ErrorKind, Parameter, Result, Tensor, Variable, as_one_plan, evaluate, no_grad,
+    Error, ErrorKind, GradLoan, Parameter, Result, Tensor, Variable, as_one_plan, evaluate, no_grad,
 };
 
 use super::state::Restored;
@@ -134,7 +134,7 @@ impl<R: UpdateRule> Optimizer for Stepper<R> {
             );
             return Err(Error::new(ErrorKind::Autograd, message));
         }
-        let mut updated = Vec::new();
+        let (mut updated, mut loans) = (Vec::new(), Vec::new());
         as_one_plan(|| {
             no_grad(|| {
                 let mut grads = grads.into_iter();
@@ -145,16 +145,15 @@ impl<R: UpdateRule> Optimizer for Stepper<R> {
                         member.state.begin();
                         let new = options.update(&value, grad, &mut member.state);
                         member.parameter.set(&new);
+                        loans.push(member.parameter.lend_grad());
                         updated.push(member);
                     }
                 }
             });
             evaluate()
         })?;
-        for member in updated {
-            member.parameter.mark_grad_used();
-            member.state.advance();
-        }
+        loans.into_iter().for_each(GradLoan::use_up);
+        updated.into_iter().for_each(|member| member.state.advance());
         Ok(())
     }
 

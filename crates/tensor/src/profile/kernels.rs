@@ -55,7 +55,7 @@ pub(super) struct Label {
 pub(super) fn labels(plan: &Plan, names: &[Option<Named>]) -> Vec<Label> {
     let owner = |value: ValueId| match plan.values[value.index()].place {
         Place::Input(i) | Place::Donated(i) => names.get(i as usize)?.as_ref(),
-        Place::Arena(_) | Place::Output => None,
+        Place::Arena(_) | Place::Output | Place::Nowhere => None,
     };
     let gradients = gradients(plan, &owner);
     let mut labels: Vec<Label> = Vec::new();
@@ -68,9 +68,12 @@ pub(super) fn labels(plan: &Plan, names: &[Option<Named>]) -> Vec<Label> {
         kernel.for_each_read(|view| name = name.or(owner(view.value).map(|o| o.name.as_str())));
         let gradient = kernel.writes().iter().find_map(|v| gradients.get(v).copied().flatten());
         let overwritten = kernel.writes().into_iter().find_map(owner).map(|o| o.name.as_str());
-        backward |= gradient.is_some() || is_gradient(kernel);
+        backward |= gradient.is_some()
+            || is_gradient(kernel)
+            || (is_product(kernel) && plan.overwrites(kernel));
         let phase = match backward {
-            _ if plan.overwrites(kernel) => Phase::Update,
+            // A gradient with the update as its tail: nearly all of the time goes into the gradient.
+            _ if plan.overwrites(kernel) && !is_product(kernel) => Phase::Update,
             true => Phase::Backward,
             false => Phase::Forward,
         };
@@ -90,15 +93,19 @@ fn gradients<'a>(
     for kernel in &plan.kernels {
         let updated = kernel.writes().into_iter().find_map(owner).filter(|o| o.trained);
         let Some(name) = updated.map(|o| o.name.as_str()) else { continue };
-        kernel.for_each_read(|view| {
+        for view in kernel.body().into_iter().flat_map(|body| body.loads()) {
             let place = plan.values[view.value.index()].place;
             if matches!(place, Place::Arena(_) | Place::Output) {
                 let known = gradients.entry(view.value).or_insert(Some(name));
                 *known = known.filter(|known| *known == name);
             }
-        });
+        }
     }
     gradients
+}
+
+fn is_product(kernel: &Kernel) -> bool {
+    matches!(kernel, Kernel::MatMul { .. })
 }
 
 fn is_gradient(kernel: &Kernel) -> bool {
