@@ -150,10 +150,12 @@ impl GemmPlan {
         [tiles * self.batch.pieces, sums]
     }
 
-    /// Whether it hands on its pieces in rows that are worth a loop each.
+    /// Whether it hands on its pieces in rows that are worth a loop each, without more work for that: what is packed
+    /// is packed once more for every piece that shares it.
     pub(crate) fn has_long_rows(&self) -> bool {
-        let cols = if self.layout.transposed { self.others } else { self.vectors };
-        cols.pieces == 1 || cols.len / cols.pieces >= LONG
+        let Layout { transposed, packed, .. } = self.layout;
+        let cols = if transposed { self.others } else { self.vectors };
+        !packed && (cols.pieces == 1 || cols.len / cols.pieces >= LONG)
     }
 
     /// Bytes of workspace that the partial results need.
