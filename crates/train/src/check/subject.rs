@@ -133,12 +133,14 @@ impl<'a> Subject<'a> {
         let (outputs, targets) = task.align(model.forward(&inputs), targets);
         let loss = criterion(&outputs, &targets);
         loss.backward();
-        optimizer.step()?;
+        // Before the step, which uses them up.
         let parameters = model.named_parameters().into_iter();
+        let gradients = parameters.map(|(name, p)| (name, p.grad())).collect();
+        optimizer.step()?;
         let state = optimizer.state_dict();
         Ok(Trial {
             batch_size: size,
-            gradients: parameters.map(|(name, p)| (name, p.grad())).collect(),
+            gradients,
             loss: loss.item::<f64>()?,
             outputs: outputs.detach(),
             targets,
