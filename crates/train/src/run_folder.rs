@@ -8,6 +8,7 @@
 //! | `model.safetensors` | the trained model, under PyTorch's names |
 //! | `receipt.json` | the [`Receipt`], once the run is finished: what went in, and the hash of what came out |
 //! | `checkpoints` | the state of the run, to go on from: see [`checkpoint`](crate::checkpoint) |
+//! | `dumps` | a step that was not finite, to compute it again: see [`Dump`](crate::trainer::Dump) |
 //! | `log.jsonl` | every step, epoch and evaluation ([`JsonLines`](crate::log::JsonLines)) |
 //! | `steps.csv`, `epochs.csv` | the same numbers as tables ([`Csv`](crate::log::Csv)) |
 //! | `report.html` | all of it to look at ([`report`](crate::report)) |
@@ -28,12 +29,13 @@ use serde::de::DeserializeOwned;
 use crate::checkpoint::CheckpointFolder;
 use crate::{Config, DataSpec, Receipt, RunMetrics};
 
-const CONFIG: &str = "config.toml";
-const DATA: &str = "data.json";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const DATA: &str = "data.json";
 const METRICS: &str = "metrics.json";
 const MODEL: &str = "model.safetensors";
 const RECEIPT: &str = "receipt.json";
 const CHECKPOINTS: &str = "checkpoints";
+const DUMPS: &str = "dumps";
 /// At the end of names of files that are being written.
 const UNFINISHED: &str = ".unfinished";
 const REPORT: &str = "report.html";
@@ -126,6 +128,11 @@ impl RunFolder {
     /// Its checkpoints.
     pub fn checkpoints(&self) -> CheckpointFolder {
         CheckpointFolder::new(self.path.join(CHECKPOINTS))
+    }
+
+    /// The steps of it that went wrong.
+    pub fn dumps(&self) -> CheckpointFolder {
+        CheckpointFolder::new(self.path.join(DUMPS))
     }
 
     /// Writes what went into the run and what came out.

@@ -9,17 +9,19 @@ use gradus_data::{DataLoader, Split};
 use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
+use crate::checkpoint::Files;
 use crate::log::{Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart};
 use crate::metrics::Score;
 use crate::progress::EpochProgress;
 use crate::receipt::{config_hash, identity};
+use crate::run_folder::{CONFIG, DATA};
 use crate::trainer::{
-    Callback, Checkpoints, Control, EarlyStopping, Ended, EpochStart, EpochSummary, FitStart,
-    LrCurve, StepEnd, Supervised, Trainer, find_lr,
+    Callback, Checkpoints, Control, Dumps, EarlyStopping, Ended, EpochStart, EpochSummary,
+    FitStart, LrCurve, StepEnd, Supervised, Trainer, find_lr,
 };
 use crate::{
-    Build, Config, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics, check,
-    data_hash, evaluate, examine, report, weight_hash,
+    Build, Config, DataSpec, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics,
+    check, data_hash, evaluate, examine, report, weight_hash,
 };
 
 /// How to run a configuration, apart from what decides its result.
@@ -200,6 +202,7 @@ pub fn run_observed(
             metrics: RunMetrics::default(),
         });
     if let Some(folder) = &folder {
+        trainer = trainer.dumps(Dumps { folder: folder.dumps(), files: origin(&config, &spec)? });
         let start = RunStart {
             folder: folder.path().to_owned(),
             name: config.data.name().to_owned(),
@@ -329,6 +332,13 @@ fn open_folder(config: &Config, options: &RunOptions) -> Result<RunFolder> {
             _ => Ok(folder),
         }
     })
+}
+
+/// What the model of a run can be built from.
+fn origin(config: &Config, spec: &DataSpec) -> Result<Files> {
+    let spec = serde_json::to_vec_pretty(spec)
+        .map_err(|error| Error::new(ErrorKind::Format, format!("{DATA}: {error}")))?;
+    Ok(vec![(CONFIG.to_owned(), config.to_string().into_bytes()), (DATA.to_owned(), spec)])
 }
 
 /// The trainer that a configuration describes.

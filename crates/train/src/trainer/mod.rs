@@ -1,7 +1,7 @@
 //! The trainer: a loop that loses nothing and hides nothing.
 //!
 //! [`Trainer::fit`] is the loop; the file it stands in reads top to bottom. What it is made of serves
-//! a loop of your own: [`Accumulator`], [`Ema`], [`EarlyStopping`], [`find_lr`],
+//! a loop of your own: [`Accumulator`], [`Ema`], [`EarlyStopping`], [`find_lr`], [`probe()`],
 //! [`clip_grad_norm_`](gradus_nn::optim::clip_grad_norm_), the schedules of
 //! [`lr_scheduler`](gradus_nn::optim::lr_scheduler), [`checkpoint`](crate::checkpoint). What users
 //! add is a [`Callback`].
@@ -12,12 +12,14 @@
 
 mod accumulate;
 mod callback;
+mod dump;
 mod early_stopping;
 mod ema;
 mod fit;
 mod guard;
 mod lr_finder;
 mod objective;
+mod probe;
 mod saving;
 mod state;
 mod validate;
@@ -30,10 +32,12 @@ use serde::{Deserialize, Serialize};
 
 pub use accumulate::Accumulator;
 pub use callback::{Callback, Control, EpochStart, FitStart, StepEnd};
+pub use dump::{Dump, DumpedStep, Dumps};
 pub use early_stopping::EarlyStopping;
 pub use ema::Ema;
 pub use lr_finder::{LrCurve, find_lr};
 pub use objective::{Cost, Objective, Supervised};
+pub use probe::{Numbers, Pass, Probe, Probed, probe};
 
 use crate::checkpoint::CheckpointFolder;
 use crate::config::Scheduler;
@@ -53,6 +57,7 @@ use state::Totals;
 /// | [`early_stopping`](Trainer::early_stopping) | off | on the validation loss, or else the training loss |
 /// | [`checkpoints`](Trainer::checkpoints) | off | save the run, and go on from where it was saved |
 /// | [`guard`](Trainer::guard) | on | stop before an update with a loss or gradient that is not finite |
+/// | [`dumps`](Trainer::dumps) | off | keep such a step, to compute it again |
 /// | [`fast_dev_run`](Trainer::fast_dev_run), [`overfit_one_batch`](Trainer::overfit_one_batch) | off | to find mistakes |
 ///
 /// ```
@@ -82,6 +87,7 @@ pub struct Trainer<'a> {
     ema: Option<Ema>,
     early_stopping: Option<EarlyStopping>,
     checkpoints: Option<Checkpoints>,
+    dumps: Option<Dumps>,
     callbacks: Vec<Box<dyn Callback + 'a>>,
     /// Makes the metric that suits the task, empty.
     score: Option<Box<dyn Fn() -> Score + 'a>>,
@@ -234,6 +240,7 @@ impl<'a> Trainer<'a> {
             ema: None,
             early_stopping: None,
             checkpoints: None,
+            dumps: None,
             callbacks: Vec::new(),
             score: None,
             device: Device::Cpu,
@@ -289,6 +296,14 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Trainer<'a> {
         self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Keeps a step that the [`guard`](Trainer::guard) has stopped, with its batch and the values
+    /// before it: see [`Dump`].
+    #[must_use]
+    pub fn dumps(mut self, dumps: Dumps) -> Trainer<'a> {
+        self.dumps = Some(dumps);
         self
     }
 
