@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use gradus_data::{Array, DataLoader, Dataset};
 use gradus_nn::optim::lr_scheduler::{CosineAnnealingLR, LRScheduler};
@@ -279,6 +280,119 @@ impl gradus_train::trainer::Objective for Signalling<'_> {
     }
 }
 
+/// Hills, one of which cannot be had.
+struct Panicking(usize);
+
+impl Dataset for Panicking {
+    type Item = (Array<f32>, Array<f32>);
+
+    fn len(&self) -> usize {
+        4000
+    }
+
+    fn get(&self, index: usize) -> Result<Self::Item> {
+        assert_ne!(index, self.0, "the decoder is broken");
+        Hills(4000).get(index)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        format!("hill-{index}.png")
+    }
+
+    fn name(&self) -> String {
+        "hills".to_owned()
+    }
+}
+
+/// A worker that panics ends the run, with the name of the sample and at once, although other
+/// workers go on.
+#[test]
+fn a_sample_that_panics_is_named_within_a_second() {
+    for workers in [0, 3] {
+        let model = network(0.0);
+        let objective = Supervised::new(&model, &loss);
+        let train = DataLoader::new(Panicking(37)).batch_size(8).workers(workers);
+        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
+        let began = Instant::now();
+        let error = trainer.fit(&objective, &train, None).unwrap_err();
+        let message = error.message();
+        for part in ["hills", "hill-37.png", "the decoder is broken"] {
+            assert!(message.contains(part), "{workers} workers: {message}");
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{workers} workers: {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+/// After each validation that is worse the best weights come back, also where the run was
+/// interrupted after it; with averages, those that were validated.
+#[test]
+fn the_best_weights_come_back() {
+    for ema in [None, Some(0.5)] {
+        let run = |folder: Option<&Path>, killed_at, restore| -> Result<(String, Fit)> {
+            manual_seed(3);
+            let model = network(0.0);
+            // At this rate the loss soon rises.
+            let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.9).momentum(0.97))
+                .epochs(6)
+                .validate_every_steps(2)
+                .restore_best(restore);
+            if let Some(decay) = ema {
+                trainer = trainer.ema(decay);
+            }
+            if let Some(folder) = folder {
+                let checkpoints = Checkpoints {
+                    every_steps: Some(1),
+                    ..Checkpoints::new(CheckpointFolder::new(folder))
+                };
+                trainer = trainer.checkpoints(checkpoints);
+            }
+            if let Some(step) = killed_at {
+                trainer = trainer.callback(KilledAt(step));
+            }
+            let seen = Rc::new(RefCell::new(Vec::new()));
+            trainer = trainer.callback(Looks(seen.clone()));
+            let objective = Supervised::new(&model, &loss);
+            let validation = loader(30, 16);
+            let fit = trainer.fit(&objective, &loader(40, 8), Some(&validation))?;
+            let last = trainer.validate(&objective, &validation)?.loss;
+            if restore {
+                let looks = seen.borrow();
+                if killed_at.is_none() && folder.is_none() {
+                    let best = looks.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+                    assert_eq!((fit.restored, last), (Some(best.0), best.1), "{looks:?}");
+                    assert!(best.0 < 28, "the best is the last: {looks:?}");
+                }
+            } else {
+                assert_eq!(fit.restored, None);
+            }
+            Ok((weight_hash(&model)?, fit))
+        };
+        let (best, fit) = run(None, None, true).unwrap();
+        let (last, _) = run(None, None, false).unwrap();
+        assert_ne!(best, last);
+        let folder = new_folder(&format!("best-{}", ema.is_some()));
+        for step in [fit.restored.unwrap() + 3, fit.restored.unwrap() + 5] {
+            assert_eq!(run(Some(&folder), Some(step), true).unwrap_err().message(), "killed");
+        }
+        let (again, resumed) = run(Some(&folder), None, true).unwrap();
+        assert_eq!((again, resumed.restored), (best, fit.restored));
+    }
+}
+
+/// The validations of a run.
+struct Looks(Rc<RefCell<Vec<(u64, f64)>>>);
+
+impl Callback for Looks {
+    fn on_validation_end(&mut self, v: &Validation, step: u64, _: &mut Control) -> Result<()> {
+        self.0.borrow_mut().push((step, v.loss));
+        Ok(())
+    }
+}
+
 #[derive(Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -406,7 +520,7 @@ fn runs_end_when_they_should() {
     assert_eq!(fit(new(0.1).epochs(1).steps(70)).step, 5);
     assert_eq!(fit(new(0.1).epochs(100).fast_dev_run(true)).step, 1);
     assert_eq!(fit(new(0.1).epochs(4).overfit_one_batch(true)).step, 4);
-    let timed = fit(new(0.1).time(std::time::Duration::from_millis(30)));
+    let timed = fit(new(0.1).time(Duration::from_millis(30)));
     assert!(timed.step > 0 && timed.ended == Ended::Finished);
     // At rate 0 nothing improves: the first look is the best, and two more are waited for.
     let stopped = fit(new(0.0).epochs(10).early_stopping(EarlyStopping::new(2)));

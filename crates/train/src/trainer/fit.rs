@@ -82,6 +82,7 @@ impl Trainer<'_> {
                     steps_before: run.step,
                     place: (epoch, number + 1, batches),
                     samples: &|| loader.samples_of(data_epoch, number),
+                    name: &|sample| loader.dataset().describe(sample),
                 };
                 let mut cost = match self.options.accumulate {
                     1 => objective.cost(&batch),
@@ -195,7 +196,7 @@ impl Trainer<'_> {
                 schedule.after_epoch(&mut *self.optimizer, loss)?;
             }
             if self.validates_after(run.epoch + 1) || validation.is_none() {
-                self.judge(loss, &mut run, &mut control, &mut saving);
+                self.judge(loss, module, &mut run, &mut control, &saving)?;
             }
             for callback in &mut self.callbacks {
                 callback.on_epoch_end(&summary, &mut control)?;
@@ -221,12 +222,22 @@ impl Trainer<'_> {
         self.save_last(module, &mut run, &totals, &mut saving)?;
         if run.batch > 0 && saving.stop.is_none() {
             let summary = self.summary(objective, validation, &mut run, &totals, &saving)?;
+            if let Some(found) = summary.validation.filter(|_| self.validates_after(run.epoch + 1))
+            {
+                self.judge(found.loss, module, &mut run, &mut Control::default(), &saving)?;
+            }
             self.each(|c| c.on_epoch_end(&summary, &mut Control::default()))?;
             run.epochs.push(summary);
         }
+        let restored = match saving.stop {
+            None => self.take_best(module)?,
+            Some(_) => None,
+        };
         let fit = Fit {
             step: run.step,
             seconds: saving.clock(),
+            paused: saving.paused.as_secs_f64(),
+            restored,
             ended: match (saving.stop, control.stop) {
                 (Some(signal), _) => Ended::Interrupted(signal),
                 (None, Some(why)) => Ended::Stopped(why),
@@ -263,7 +274,12 @@ impl Trainer<'_> {
         for warning in &warnings {
             self.each(|c| c.on_warning(warning))?;
         }
-        let start = FitStart { step: run.step, resumed: resumed.as_deref(), epochs: &run.epochs };
+        let start = FitStart {
+            step: run.step,
+            resumed: resumed.as_deref(),
+            epochs: &run.epochs,
+            validations: run.validations,
+        };
         self.each(|c| c.on_fit_start(&start))?;
         let saving = Saving::new(self, &run, resumed)?;
         Ok((run, totals, saving))

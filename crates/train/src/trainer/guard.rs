@@ -10,7 +10,7 @@ use gradus_tensor::{
 };
 
 use super::dump::{Dump, DumpedStep, Dumps};
-use super::probe::{Pass, Probed, probe};
+use super::probe::probe;
 use super::{Cost, Objective};
 use crate::Build;
 
@@ -54,8 +54,9 @@ pub(super) struct Attempt<'a, O: Objective> {
     pub steps_before: u64,
     /// The epoch and the batch in it, both counted from 1, and the batches of the epoch.
     pub place: (u64, usize, usize),
-    /// Which samples they are.
+    /// Which samples they are, and what each is known by.
     pub samples: &'a dyn Fn() -> Vec<usize>,
+    pub name: &'a dyn Fn(usize) -> String,
 }
 
 impl<O: Objective> Attempt<'_, O> {
@@ -80,7 +81,8 @@ impl<O: Objective> Attempt<'_, O> {
         // First, as a look at the step might fail too.
         let kept = dumps.and_then(|dumps| self.keep(error, &samples, dumps));
         let mut lines = vec![error.message().to_owned(), self.first_bad()];
-        lines.push(format!("samples of the batch: {}", listed(&samples)));
+        let numbers = samples.iter().map(usize::to_string);
+        lines.push(format!("samples of the batch: {}", listed(numbers)));
         lines.extend(self.bad_samples(&samples));
         lines.push(
             "no parameter was changed; training diverged, try a lower learning rate or clip the \
@@ -96,12 +98,7 @@ impl<O: Objective> Attempt<'_, O> {
         set_rng_state(self.random);
         let looked = probe(self.objective.module(), || self.cost().loss);
         match looked.as_ref().map(|probe| probe.first_not_finite()) {
-            Ok(Some(Probed { pass: Pass::State, what, numbers })) => {
-                format!("first not finite: the values of {what}: {numbers}")
-            }
-            Ok(Some(Probed { pass, what, numbers })) => {
-                format!("first not finite: {pass}, {what}: {numbers}")
-            }
+            Ok(Some(first)) => format!("first not finite: {first}"),
             Ok(None) => "computed once more, every value is finite: the sum of the squares of the \
                          gradients overflows"
                 .to_owned(),
@@ -129,7 +126,10 @@ impl<O: Objective> Attempt<'_, O> {
         }
         bad.sort_unstable();
         bad.dedup();
-        (!bad.is_empty()).then(|| format!("not finite themselves: the samples {}", listed(&bad)))
+        (!bad.is_empty()).then(|| {
+            let names = bad.iter().map(|&sample| (self.name)(sample));
+            format!("not finite themselves: {}", listed(names))
+        })
     }
 
     /// Keeps the step, and says where, or why not.
@@ -166,13 +166,13 @@ impl<O: Objective> Attempt<'_, O> {
     }
 }
 
-/// The first samples, in order.
-fn listed(samples: &[usize]) -> String {
+/// The first of a list, and how many more there are.
+fn listed(samples: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 64;
-    let text: Vec<String> = samples.iter().take(SHOWN).map(usize::to_string).collect();
     let more = match samples.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{}{more}", text.join(", "))
+    let shown: Vec<String> = samples.take(SHOWN).collect();
+    format!("{}{more}", shown.join(", "))
 }

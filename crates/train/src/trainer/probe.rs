@@ -88,7 +88,7 @@ pub fn probe(module: &dyn Module, forward: impl FnOnce() -> Tensor) -> Result<Pr
         values.push(Probed { pass, what, numbers });
         Ok(())
     };
-    let mut look = || {
+    let look = || {
         for (name, parameter) in &parameters {
             add(Pass::State, format!("the parameter `{name}`"), &parameter.value())?;
         }
@@ -212,10 +212,10 @@ impl fmt::Display for Pass {
     }
 }
 
-/// `forward: the output of layer 3 › ReLU(): 640 NaN of 640 elements`.
+/// `forward, the output of layer 3 › ReLU(): 640 NaN of 640 elements`.
 impl fmt::Display for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.pass, self.what, self.numbers)
+        write!(f, "{}, {}: {}", self.pass, self.what, self.numbers)
     }
 }
 
