@@ -2,10 +2,12 @@
 //! `configs/mnist_mlp.toml` and `configs/cifar_cnn.toml` with made-up images:
 //! `cargo run --release -p gradus-train --example trainer_cost -- [ROUNDS]`.
 //!
-//! The loops take turns, so that whatever else the machine does hits all of them, each with the same
-//! steps. Two figures stand for a loop: the shortest of its rounds beside the shortest by hand, and
-//! the median of the ratios within a round.
+//! The loops take turns, so that whatever else the machine does hits all of them, and every step is
+//! timed by itself, from the end of one to the end of the next. Of each loop the fastest steps
+//! count: the shortest, and the one that a twentieth are shorter than.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use gradus_data::{Array, DataLoader, Dataset};
@@ -15,7 +17,7 @@ use gradus_nn::{
 };
 use gradus_tensor::{Result, Tensor, manual_seed};
 use gradus_train::checkpoint::CheckpointFolder;
-use gradus_train::trainer::{Checkpoints, Fit, Supervised, Trainer};
+use gradus_train::trainer::{Callback, Checkpoints, Control, Fit, StepEnd, Supervised, Trainer};
 
 const BATCH: usize = 64;
 const STEPS: usize = 50;
@@ -73,19 +75,20 @@ fn cifar_cnn() -> Sequential {
         .add(Linear::new(84, 10))
 }
 
-/// An epoch by hand; seconds.
-fn by_hand(model: &Sequential, loader: &DataLoader<Images>) -> Result<f64> {
+/// The seconds of each step of an epoch by hand.
+fn by_hand(model: &Sequential, loader: &DataLoader<Images>) -> Result<Vec<f64>> {
     let criterion = CrossEntropyLoss::default();
     let mut optimizer = Adam::new(model.parameters(), 1e-3);
-    let start = Instant::now();
+    let mut steps = Steps::default();
     for batch in loader.batches_from(0, 0) {
         let (images, labels) = batch?;
         let loss = criterion.forward(&model.forward(&images), &labels);
         optimizer.zero_grad();
         loss.backward();
         optimizer.step()?;
+        steps.end();
     }
-    Ok(start.elapsed().as_secs_f64())
+    Ok(steps.seconds)
 }
 
 /// The same by the trainer.
@@ -93,13 +96,39 @@ fn by_trainer(
     model: &Sequential,
     loader: &DataLoader<Images>,
     options: impl FnOnce(Trainer<'_>) -> Trainer<'_>,
-) -> Result<(f64, Fit)> {
+) -> Result<(Vec<f64>, Fit)> {
     let criterion = CrossEntropyLoss::default();
     let loss = |logits: &Tensor, labels: &Tensor| criterion.forward(logits, labels);
-    let mut trainer = options(Trainer::new(Adam::new(model.parameters(), 1e-3)).epochs(1));
-    let start = Instant::now();
+    let steps = Rc::new(RefCell::new(Steps::default()));
+    let trainer = Trainer::new(Adam::new(model.parameters(), 1e-3)).epochs(1);
+    let mut trainer = options(trainer.callback(Timed(steps.clone())));
     let fit = trainer.fit(&Supervised::new(model, &loss), loader, None)?;
-    Ok((start.elapsed().as_secs_f64(), fit))
+    drop(trainer);
+    Ok((steps.take().seconds, fit))
+}
+
+/// The times between the ends of steps.
+#[derive(Default)]
+struct Steps {
+    last: Option<Instant>,
+    seconds: Vec<f64>,
+}
+
+impl Steps {
+    fn end(&mut self) {
+        let now = Instant::now();
+        self.seconds.extend(self.last.map(|last| (now - last).as_secs_f64()));
+        self.last = Some(now);
+    }
+}
+
+struct Timed(Rc<RefCell<Steps>>);
+
+impl Callback for Timed {
+    fn on_step_end(&mut self, _step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        self.0.borrow_mut().end();
+        Ok(())
+    }
 }
 
 fn measure(name: &str, model: fn() -> Sequential, shape: [usize; 3], rounds: usize) -> Result<()> {
@@ -108,11 +137,13 @@ fn measure(name: &str, model: fn() -> Sequential, shape: [usize; 3], rounds: usi
         manual_seed(0);
         model()
     };
-    let (mut times, mut paused) = (Vec::new(), Vec::new());
+    let mut times = [const { Vec::new() }; 3];
+    let mut paused = Vec::new();
     for round in 0..=rounds {
+        let (unguarded, guarded);
         let hand = by_hand(&new(), &loader)?;
-        let (unguarded, _) = by_trainer(&new(), &loader, |t| t.guard(false))?;
-        let (guarded, _) = by_trainer(&new(), &loader, |t| t)?;
+        (unguarded, _) = by_trainer(&new(), &loader, |t| t.guard(false))?;
+        (guarded, _) = by_trainer(&new(), &loader, |t| t)?;
         let folder = std::env::temp_dir().join(format!("gradus-cost-{}", std::process::id()));
         let checkpoints = Checkpoints {
             every_steps: Some(SAVED_EVERY),
@@ -124,34 +155,42 @@ fn measure(name: &str, model: fn() -> Sequential, shape: [usize; 3], rounds: usi
         let _ = std::fs::remove_dir_all(&folder);
         // The first round compiles the plans.
         if round > 0 {
-            times.push([hand, unguarded, guarded]);
-            paused.push(fit.paused);
+            for (all, some) in times.iter_mut().zip([hand, unguarded, guarded]) {
+                all.extend(some);
+            }
+            paused.push(fit.paused / (STEPS as f64 / SAVED_EVERY as f64));
         }
     }
-    let shortest = |i: usize| times.iter().map(|t| t[i]).fold(f64::MAX, f64::min);
-    println!("{name}, batches of {BATCH}, {rounds} rounds of {STEPS} steps");
-    for (i, loop_) in ["by hand", "trainer without guard", "trainer with guard"].iter().enumerate()
-    {
+    let [hand, unguarded, guarded] =
+        times.map(|seconds| [0.0, 0.05].map(|q| quantile(&seconds, q)));
+    println!("{name}, batches of {BATCH}, {rounds} rounds of {STEPS} steps; ms a step");
+    let row = |name: &str, [least, twentieth]: [f64; 2], [a, b]: [f64; 2]| {
+        let more = |x: f64, y: f64| 100.0 * (x / y - 1.0);
         println!(
-            "  {loop_:22} {:7.3} ms a step, {:+.2}% at its shortest, {:+.2}% in the median",
-            1e3 * shortest(i) / STEPS as f64,
-            100.0 * (shortest(i) / shortest(0) - 1.0),
-            100.0 * (median(times.iter().map(|t| t[i] / t[0]).collect()) - 1.0)
+            "  {name:22} {:7.4} {:+6.2}%   {:7.4} {:+6.2}%",
+            1e3 * least,
+            more(least, a),
+            1e3 * twentieth,
+            more(twentieth, b)
         );
-    }
+    };
+    row("by hand", hand, hand);
+    row("trainer without guard", unguarded, hand);
+    row("trainer with guard", guarded, hand);
+    row("  beside without", guarded, unguarded);
+    let (least, half) = (quantile(&paused, 0.0), quantile(&paused, 0.5));
     println!(
-        "  guard alone {:+.2}% at its shortest, {:+.2}% in the median",
-        100.0 * (shortest(2) / shortest(1) - 1.0),
-        100.0 * (median(times.iter().map(|t| t[2] / t[1]).collect()) - 1.0)
+        "  a checkpoint pauses for {:.3} ms at least, {:.3} in the median",
+        1e3 * least,
+        1e3 * half
     );
-    let saved = STEPS as f64 / SAVED_EVERY as f64;
-    println!("  a checkpoint pauses for {:.3} ms in the median", 1e3 * median(paused) / saved);
     Ok(())
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+fn quantile(numbers: &[f64], share: f64) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(share * (sorted.len() - 1) as f64).round() as usize]
 }
 
 fn main() -> Result<()> {
