@@ -11,6 +11,7 @@ mod eval;
 mod manual;
 mod options;
 mod predict;
+mod replay;
 mod summary;
 mod train;
 mod verify;
@@ -40,6 +41,7 @@ enum Command {
     Bench(bench::Bench),
     Data(data::Data),
     Verify(verify::Verify),
+    Replay(replay::Replay),
     Completions(manual::Completions),
     Man(manual::Manual),
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Data(data) => data.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(manual) => manual.run(Cli::command()),
     };

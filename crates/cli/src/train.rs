@@ -72,6 +72,10 @@ pub struct Train {
     #[arg(long, value_name = "auto|DIR")]
     resume: Option<PathBuf>,
 
+    /// Go on with an interrupted run although its data are not those that it began with
+    #[arg(long, requires = "resume")]
+    changed_data: bool,
+
     /// Train on one batch and validate on one, to see whether everything fits; saves nothing
     #[arg(long)]
     fast_dev_run: bool,
@@ -115,11 +119,12 @@ impl Train {
             workers,
             out: self.out,
             resume,
+            changed_data: self.changed_data,
             fast_dev_run: self.fast_dev_run,
             overfit_one_batch: self.overfit_one_batch,
             ..RunOptions::default()
         };
-        let Outcome { folder, test, ended } =
+        let Outcome { folder, test, times, ended } =
             run_observed(&config, &options, &progress, observers)?;
         let folder = folder.map(|folder| folder.path().display().to_string());
         if let (Ended::Interrupted(signal), Some(folder)) = (&ended, &folder) {
@@ -132,10 +137,11 @@ impl Train {
         if let Ended::Stopped(why) = &ended {
             progress.line(why);
         }
+        let times = times.map_or(String::new(), |(split, verdict)| format!("\n{split}\n{verdict}"));
         match (folder, test) {
             (Some(folder), _) if self.quiet => print(folder),
             (Some(folder), Some(test)) => print(format_args!(
-                "\n{test}\n\nsaved in {folder}, with a report to look at, {folder}/report.html; to evaluate \
+                "\n{test}\n{times}\n\nsaved in {folder}, with a report to look at, {folder}/report.html; to evaluate \
                  it again: gradus eval {folder}"
             )),
             (_, Some(test)) if !self.quiet => print(format_args!("\n{test}\n\nnothing was saved")),

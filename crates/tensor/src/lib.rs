@@ -43,6 +43,6 @@ pub use random::{RngState, manual_seed, rng_state, set_rng_state, with_samples};
 pub use record::{as_one_plan, is_grad_enabled, mark_step, no_grad};
 pub use tensor::Tensor;
 pub use variable::{Parameter, Variable};
-pub use watch::first_not_finite;
+pub use watch::{ModuleOutput, module_outputs};
 
 pub(crate) use autograd::GradCell;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use gradus_data::transforms::Pipeline;
-use gradus_data::{Dataset, Normalization, Part};
+use gradus_data::{Dataset, Normalization, Part, Subset};
 use gradus_tensor::philox::philox4x32;
 use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ impl Data {
             let message = "transforms are for images, and these data are none; leave them out";
             return Err(Error::new(ErrorKind::Usage, message));
         };
-        let samples = TransformedImages { samples, pipeline };
+        let samples = pipeline.over(samples);
         if !samples.is_empty()
             && let Part::Image(image) = samples.get(0)?.0
             && let [c, h, w] = image.pixels().shape()[..]
@@ -61,8 +61,8 @@ impl Data {
         let choose = |chosen: &[(u64, usize)]| {
             let mut indices: Vec<usize> = chosen.iter().map(|(_, i)| *i).collect();
             indices.sort_unstable();
-            let samples = Arc::new(Selection { samples: self.samples.clone(), indices });
-            Data { samples, spec: self.spec.clone() }
+            let samples = Subset::new(self.samples.clone(), indices).expect("they are its samples");
+            Data::new(samples, self.spec.clone())
         };
         (choose(&order[held..]), choose(&order[..held]))
     }
@@ -75,73 +75,6 @@ impl Data {
     /// What they are.
     pub fn spec(&self) -> &DataSpec {
         &self.spec
-    }
-}
-
-/// Samples whose images are transformed.
-struct TransformedImages {
-    samples: Samples,
-    pipeline: Pipeline,
-}
-
-impl Dataset for TransformedImages {
-    type Item = (Part, Part);
-
-    fn len(&self) -> usize {
-        self.samples.len()
-    }
-
-    fn get(&self, index: usize) -> Result<(Part, Part)> {
-        self.visit(index, 0)
-    }
-
-    fn visit(&self, index: usize, epoch: u64) -> Result<(Part, Part)> {
-        let (input, target) = self.samples.visit(index, epoch)?;
-        let input = match input {
-            Part::Image(image) => Part::Image(self.pipeline.apply(image, epoch, index)?),
-            other => other,
-        };
-        Ok((input, target))
-    }
-
-    fn describe(&self, index: usize) -> String {
-        self.samples.describe(index)
-    }
-
-    fn name(&self) -> String {
-        self.samples.name()
-    }
-}
-
-/// Some of the samples of a dataset.
-struct Selection {
-    samples: Samples,
-    indices: Vec<usize>,
-}
-
-impl Dataset for Selection {
-    type Item = (Part, Part);
-
-    fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    fn get(&self, index: usize) -> Result<(Part, Part)> {
-        self.visit(index, 0)
-    }
-
-    fn visit(&self, index: usize, epoch: u64) -> Result<(Part, Part)> {
-        let original = self.indices[index];
-        let name = |error: Error| error.context(format_args!("sample {original} of all"));
-        self.samples.visit(original, epoch).map_err(name)
-    }
-
-    fn describe(&self, index: usize) -> String {
-        self.samples.describe(self.indices[index])
-    }
-
-    fn name(&self) -> String {
-        self.samples.name()
     }
 }
 

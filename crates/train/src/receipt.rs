@@ -26,6 +26,9 @@ pub struct Receipt {
     pub test_data: String,
     /// Steps of the optimizer.
     pub steps: u64,
+    /// The step whose weights the model ended with, if those of the best validation were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
     /// The epochs.
     pub epochs: Vec<EpochSummary>,
     /// SHA-256 of the parameters and buffers of the trained model.
@@ -73,8 +76,13 @@ pub fn weight_hash(model: &dyn Module) -> Result<String> {
 /// # Errors
 /// If a sample cannot be had.
 pub fn data_hash(samples: &Samples) -> Result<String> {
+    hash_of(samples, 0..samples.len())
+}
+
+/// SHA-256 of some samples.
+pub(crate) fn hash_of(samples: &Samples, which: impl Iterator<Item = usize>) -> Result<String> {
     let mut hash = Sha256::new();
-    for index in 0..samples.len() {
+    for index in which {
         let (input, target) = samples.get(index)?;
         take_in(&mut hash, &input);
         take_in(&mut hash, &target);
@@ -172,6 +180,9 @@ fn compare(then: &Receipt, now: &Receipt) -> Result<Vec<String>> {
     };
     same("training data", &then.train_data, &now.train_data);
     same("test data", &then.test_data, &now.test_data);
+    if let (Some(then), Some(now)) = (then.restored, now.restored) {
+        same("step of the best weights", &then.to_string(), &now.to_string());
+    }
     same("weights", &then.weights, &now.weights);
     let numbers = |e: &EpochSummary| (e.loss, e.score, e.validation);
     let other = then.epochs.iter().zip(&now.epochs).find(|(a, b)| numbers(a) != numbers(b));

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `config.toml` | the [`Config`], resolved: all that is needed to repeat the run or its evaluation |
 //! | `data.json` | the [`DataSpec`]: what the model must know of the data, such as names of classes |
+//! | `data_hashes.json` | SHA-256 of the data, to notice that they have changed when a run goes on |
 //! | `metrics.json` | the [`RunMetrics`], written anew after each epoch |
 //! | `model.safetensors` | the trained model, under PyTorch's names |
 //! | `receipt.json` | the [`Receipt`], once the run is finished: what went in, and the hash of what came out |
 //! | `checkpoints` | the state of the run, to go on from: see [`checkpoint`](crate::checkpoint) |
+//! | `dumps` | a step that was not finite, to compute it again: see [`Dump`](crate::trainer::Dump) |
 //! | `log.jsonl` | every step, epoch and evaluation ([`JsonLines`](crate::log::JsonLines)) |
-//! | `steps.csv`, `epochs.csv` | the same numbers as tables ([`Csv`](crate::log::Csv)) |
+//! | `steps.csv`, `epochs.csv`, `validations.csv` | the same numbers as tables ([`Csv`](crate::log::Csv)) |
 //! | `report.html` | all of it to look at ([`report`](crate::report)) |
 //!
 //! Files are written under another name and renamed, so that a run that is killed leaves the file
@@ -26,14 +28,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::checkpoint::CheckpointFolder;
+use crate::fingerprint::Fingerprint;
 use crate::{Config, DataSpec, Receipt, RunMetrics};
 
-const CONFIG: &str = "config.toml";
-const DATA: &str = "data.json";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const DATA: &str = "data.json";
+const DATA_HASHES: &str = "data_hashes.json";
 const METRICS: &str = "metrics.json";
 const MODEL: &str = "model.safetensors";
 const RECEIPT: &str = "receipt.json";
 const CHECKPOINTS: &str = "checkpoints";
+const DUMPS: &str = "dumps";
 /// At the end of names of files that are being written.
 const UNFINISHED: &str = ".unfinished";
 const REPORT: &str = "report.html";
@@ -128,6 +133,11 @@ impl RunFolder {
         CheckpointFolder::new(self.path.join(CHECKPOINTS))
     }
 
+    /// The steps of it that went wrong.
+    pub fn dumps(&self) -> CheckpointFolder {
+        CheckpointFolder::new(self.path.join(DUMPS))
+    }
+
     /// Writes what went into the run and what came out.
     ///
     /// # Errors
@@ -210,6 +220,19 @@ impl RunFolder {
     /// If the file cannot be read or is not what it should be.
     pub fn data(&self) -> Result<DataSpec> {
         self.read_json(DATA)
+    }
+
+    /// Writes what the data are.
+    pub(crate) fn save_fingerprint(&self, data: &Fingerprint) -> Result<()> {
+        self.save_json(DATA_HASHES, data)
+    }
+
+    /// Reads what the data were, if that was written.
+    pub(crate) fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        match self.path.join(DATA_HASHES).exists() {
+            true => self.read_json(DATA_HASHES).map(Some),
+            false => Ok(None),
+        }
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {

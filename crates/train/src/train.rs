@@ -1,25 +1,29 @@
 //! The whole job of `gradus train`, from data to a saved and evaluated model. It reads from top to
 //! bottom; the loop itself is [`Trainer::fit`].
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use gradus_data::{DataLoader, Split};
 use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
-use crate::log::{Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart};
+use crate::checkpoint::Files;
+use crate::fingerprint::hash_data;
+use crate::log::{
+    Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart, Stopwatch, TimeSplit,
+};
 use crate::metrics::Score;
-use crate::progress::EpochProgress;
 use crate::receipt::{config_hash, identity};
+use crate::run_folder::{CONFIG, DATA};
+use crate::shown::Shown;
 use crate::trainer::{
-    Callback, Checkpoints, Control, EarlyStopping, Ended, EpochStart, EpochSummary, FitStart,
-    LrCurve, StepEnd, Supervised, Trainer, find_lr,
+    Checkpoints, Dumps, EarlyStopping, Ema, Ended, LrCurve, Supervised, Trainer, find_lr,
 };
 use crate::{
-    Build, Config, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics, check,
-    data_hash, evaluate, examine, report, weight_hash,
+    Build, Config, DataSpec, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics,
+    check, evaluate, examine, report, weight_hash,
 };
 
 /// How to run a configuration, apart from what decides its result.
@@ -31,6 +35,9 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Whether to go on with a run that was interrupted: no by default.
     pub resume: Resume,
+    /// Whether a run may go on with other data than it began with: no by default, and then it is an
+    /// error.
+    pub changed_data: bool,
     /// Whether to save checkpoints, as the configuration says: yes by default.
     pub checkpoints: bool,
     /// Ends after so many steps; schedules do not know of it.
@@ -47,6 +54,7 @@ impl Default for RunOptions {
             workers: 0,
             out: None,
             resume: Resume::No,
+            changed_data: false,
             checkpoints: true,
             stop_after: None,
             fast_dev_run: false,
@@ -75,6 +83,8 @@ pub struct Outcome {
     pub folder: Option<RunFolder>,
     /// How well the trained model does; none if the run is not finished.
     pub test: Option<Evaluation>,
+    /// Where the time of its steps went, and what would save the most of it.
+    pub times: Option<(TimeSplit, String)>,
     /// Why training ended.
     pub ended: Ended,
 }
@@ -173,6 +183,7 @@ pub fn run_observed(
             return Ok(Outcome {
                 folder: Some(folder.clone()),
                 test: Some(test),
+                times: None,
                 ended: Ended::Finished,
             });
         }
@@ -183,23 +194,22 @@ pub fn run_observed(
     progress.started(&config, &data, &test_data, model.num_parameters());
 
     // What went in is hashed while training goes on.
-    let hashes = folder.as_ref().map(|_| {
-        let samples = [data.samples().clone(), test_data.samples().clone()];
-        thread::spawn(move || Ok::<_, Error>((data_hash(&samples[0])?, data_hash(&samples[1])?)))
-    });
+    let hashes = match &folder {
+        Some(folder) => {
+            let parts = [&data, &test_data].map(|part| part.samples().clone());
+            Some(hash_data(folder, parts, options.changed_data, progress)?)
+        }
+        None => None,
+    };
 
     observers.insert(0, Box::new(JsonLines::new()));
     observers.insert(1, Box::new(Csv::new()));
+    let stopwatch = RefCell::new(Stopwatch::default());
     let mut trainer = trainer(&config, options, optimizer, folder.as_ref(), validation.is_some())
         .score(|| Score::new(&spec.task, device))
-        .callback(Shown {
-            progress,
-            folder: folder.as_ref(),
-            config: &config,
-            epoch: None,
-            metrics: RunMetrics::default(),
-        });
+        .callback(Shown::new(progress, folder.as_ref(), config.epochs));
     if let Some(folder) = &folder {
+        trainer = trainer.dumps(Dumps { folder: folder.dumps(), files: origin(&config, &spec)? });
         let start = RunStart {
             folder: folder.path().to_owned(),
             name: config.data.name().to_owned(),
@@ -214,9 +224,10 @@ pub fn run_observed(
             environment: Environment::now(options.workers),
             steps_done: 0,
             epochs_done: 0,
+            validations_done: 0,
         };
         let accumulate = config.training.accumulate.get();
-        trainer = trainer.callback(Observed::new(&mut observers, start, accumulate));
+        trainer = trainer.callback(Observed::new(&mut observers, start, accumulate, &stopwatch));
     }
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);
@@ -225,12 +236,17 @@ pub fn run_observed(
     let objective = Supervised::new(&model, &*criterion).on(device).align(&align);
     let fit = trainer.fit(&objective, &loader, validation.as_ref())?;
     let interrupted = matches!(fit.ended, Ended::Interrupted(_));
-    if let Some(averages) = trainer.averages().filter(|_| !interrupted) {
-        averages.swap()?;
+    match fit.restored {
+        Some(step) => {
+            progress.line(format_args!("the weights are those after step {step}, the best"))
+        }
+        None if interrupted => {}
+        None => trainer.averages().map_or(Ok(()), Ema::swap)?,
     }
     drop(trainer);
+    let times = stopwatch.into_inner().verdict(|layer| config.layer_name(layer));
     if interrupted {
-        return Ok(Outcome { folder, test: None, ended: fit.ended });
+        return Ok(Outcome { folder, test: None, times, ended: fit.ended });
     }
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
@@ -246,16 +262,17 @@ pub fn run_observed(
         observers.evaluation_end(&end)?;
         let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(EpochMetrics::of).collect();
         folder.save_metrics(&RunMetrics { epochs, test: Some(test.clone()) })?;
-        let (train_hash, test_hash) = hashes.join().unwrap_or_else(|_| {
+        let hashes = hashes.join().unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Data, "hashing the data panicked; check the dataset"))
         })?;
         let receipt = Receipt {
             build: Build::current(),
             seed: config.seed,
             config: config_hash(&config),
-            train_data: train_hash,
-            test_data: test_hash,
+            train_data: hashes.train.all.unwrap_or_default(),
+            test_data: hashes.test.all.unwrap_or_default(),
             steps: fit.step,
+            restored: fit.restored,
             epochs: fit.epochs,
             weights: weight_hash(&model)?,
         };
@@ -264,6 +281,8 @@ pub fn run_observed(
             seconds: fit.seconds + evaluating.elapsed().as_secs_f64(),
             weights_sha256: receipt.weights.clone(),
             data_sha256: Some(receipt.train_data.clone()),
+            time: times.as_ref().map(|(split, _)| *split),
+            bottleneck: times.as_ref().map(|(_, verdict)| verdict.clone()),
         })?;
         // Their files are whole before the report is made.
         drop(observers);
@@ -271,7 +290,7 @@ pub fn run_observed(
         // With its receipt, the run is finished.
         folder.save_receipt(&receipt)?;
     }
-    Ok(Outcome { folder, test: Some(test), ended: fit.ended })
+    Ok(Outcome { folder, test: Some(test), times, ended: fit.ended })
 }
 
 /// The loss of a configuration's model at rising learning rates.
@@ -331,6 +350,13 @@ fn open_folder(config: &Config, options: &RunOptions) -> Result<RunFolder> {
     })
 }
 
+/// What the model of a run can be built from.
+fn origin(config: &Config, spec: &DataSpec) -> Result<Files> {
+    let spec = serde_json::to_vec_pretty(spec)
+        .map_err(|error| Error::new(ErrorKind::Format, format!("{DATA}: {error}")))?;
+    Ok(vec![(CONFIG.to_owned(), config.to_string().into_bytes()), (DATA.to_owned(), spec)])
+}
+
 /// The trainer that a configuration describes.
 fn trainer<'a>(
     config: &Config,
@@ -344,6 +370,7 @@ fn trainer<'a>(
         .epochs(config.epochs as u64)
         .accumulate(keys.accumulate.get() as u64)
         .guard(keys.guard)
+        .restore_best(keys.restore_best)
         .device(config.device)
         .fast_dev_run(options.fast_dev_run)
         .overfit_one_batch(options.overfit_one_batch)
@@ -383,54 +410,4 @@ fn trainer<'a>(
         });
     }
     trainer
-}
-
-/// Shows how the run gets on, and writes its metrics.
-struct Shown<'a> {
-    progress: &'a Progress,
-    folder: Option<&'a RunFolder>,
-    config: &'a Config,
-    epoch: Option<EpochProgress<'a>>,
-    metrics: RunMetrics,
-}
-
-impl Callback for Shown<'_> {
-    fn on_fit_start(&mut self, start: &FitStart<'_>) -> Result<()> {
-        if let Some(name) = start.resumed {
-            self.progress.line(format_args!("going on from {name}"));
-        }
-        self.metrics.epochs = start.epochs.iter().filter_map(EpochMetrics::of).collect();
-        Ok(())
-    }
-
-    fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
-        let bar = self.progress.epoch(epoch.epoch as usize, self.config.epochs, epoch.batches);
-        bar.steps(epoch.done);
-        self.epoch = Some(bar);
-        Ok(())
-    }
-
-    fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
-        if let Some(epoch) = &self.epoch {
-            epoch.steps(step.batch);
-        }
-        Ok(())
-    }
-
-    fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
-        let Some(metrics) = EpochMetrics::of(epoch) else { return Ok(()) };
-        if let Some(bar) = self.epoch.take() {
-            bar.finish(&metrics);
-        }
-        self.metrics.epochs.push(metrics);
-        match self.folder {
-            Some(folder) => folder.save_metrics(&self.metrics),
-            None => Ok(()),
-        }
-    }
-
-    fn on_warning(&mut self, warning: &str) -> Result<()> {
-        self.progress.warning(warning);
-        Ok(())
-    }
 }

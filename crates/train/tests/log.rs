@@ -12,6 +12,7 @@ use gradus_train::log::{
 };
 use gradus_train::metrics::MetricValue;
 use gradus_train::report::{Difference, compare, render};
+use gradus_train::trainer::Ended;
 use gradus_train::{
     Config, Progress, Resume, RunFolder, RunOptions, Task, config, run_observed, train,
 };
@@ -49,7 +50,7 @@ fn timeless(folder: &Path) -> Vec<Value> {
     let lines = text.lines().map(|line| {
         let mut line: Value = serde_json::from_str(line).unwrap();
         let object = line.as_object_mut().unwrap();
-        for key in ["seconds", "samples_per_second", "environment"] {
+        for key in ["seconds", "samples_per_second", "environment", "time", "bottleneck"] {
             object.remove(key);
         }
         line
@@ -290,4 +291,57 @@ fn runs_are_compared_to_the_bit() {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(comparison.html().contains("first differ at step 1"));
+}
+
+/// Validations in mid-epoch are rows of the log, decide which checkpoint is the best and when to
+/// stop, and are the same rows after an interruption.
+#[test]
+fn validations_in_mid_epoch_are_logged_and_decide() {
+    // At this rate no weight changes: the first validation stays the best.
+    let mut config = short("1e-30", 9);
+    let count = |n: usize| std::num::NonZeroUsize::new(n);
+    config.training.validation = config::Probability(0.1);
+    config.training.validate_steps = count(20);
+    config.training.early_stopping = count(3);
+    let progress = Progress::new(true);
+    let alone = new_folder("validated");
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(TensorBoard::new())];
+    let outcome = run_observed(&config, &into(&alone), &progress, observers).unwrap();
+    assert!(matches!(outcome.ended, Ended::Stopped(why) if why.starts_with("early stopping")));
+
+    let history = History::read(&alone).unwrap();
+    let rows: Vec<_> = history.validations.iter().map(|v| (v.step, v.epoch)).collect();
+    // An epoch has 41 steps; the run stops with the fourth look, and the rest of its epoch is looked at no more.
+    assert_eq!(rows, [(20, 1), (40, 1), (60, 2), (80, 2)]);
+    assert!(history.validations.iter().all(|v| v.validation == history.validations[0].validation));
+    assert_eq!(history.validations[0].validation.samples, 144);
+    let of_epochs: Vec<_> = history.epochs.iter().map(|e| e.metrics.validation).collect();
+    assert_eq!(of_epochs, [Some(history.validations[1].validation); 2]);
+    let names = RunFolder::open(&alone).unwrap().checkpoints().names().unwrap();
+    assert_eq!(names.first().unwrap(), "step-0000000020", "the best is kept");
+
+    let table = fs::read_to_string(alone.join("validations.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("step,epoch,loss,accuracy,samples", 5));
+    assert!(lines[3].starts_with("60,2,") && lines[3].ends_with(",144"), "{table}");
+    let events = fs::read_dir(&alone).unwrap().flatten();
+    let events = events.map(|e| e.path()).find(|p| p.to_string_lossy().contains("tfevents"));
+    let events = fs::read(events.unwrap()).unwrap();
+    for tag in ["validation/loss", "validation/accuracy"] {
+        let times = events.windows(tag.len()).filter(|w| *w == tag.as_bytes()).count();
+        assert_eq!(times, 4, "{tag}");
+    }
+
+    let parts = new_folder("validated-in-parts");
+    for steps in [50, 60, 100] {
+        let until = RunOptions { stop_after: Some(steps), ..into(&parts) };
+        let options = match steps {
+            50 => until,
+            _ => RunOptions { resume: Resume::Folder(parts.clone()), out: None, ..until },
+        };
+        gradus_train::run(&config, &options, &progress).unwrap();
+    }
+    assert_eq!(timeless(&parts), timeless(&alone));
+    let again = fs::read_to_string(parts.join("validations.csv")).unwrap();
+    assert_eq!(again, table);
 }

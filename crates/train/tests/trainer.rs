@@ -1,9 +1,10 @@
-//! The trainer piece by piece: accumulation, resumption, the guard, callbacks.
+//! The trainer piece by piece: accumulation, resumption, callbacks.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use gradus_data::{Array, DataLoader, Dataset};
 use gradus_nn::optim::lr_scheduler::{CosineAnnealingLR, LRScheduler};
@@ -32,29 +33,25 @@ fn network(dropout: f64) -> Sequential {
         .add(Linear::new(24, 1))
 }
 
-/// Points in four dimensions, and a curved height; one of them may be NaN.
-struct Hills {
-    samples: usize,
-    broken: Option<usize>,
-}
+/// Points in four dimensions, and a curved height.
+struct Hills(usize);
 
 impl Dataset for Hills {
     type Item = (Array<f32>, Array<f32>);
 
     fn len(&self) -> usize {
-        self.samples
+        self.0
     }
 
     fn get(&self, index: usize) -> Result<Self::Item> {
         let x: Vec<f32> = (0..4).map(|k| ((index * 7 + k * 13) % 17) as f32 / 17.0 - 0.5).collect();
-        let y =
-            if self.broken == Some(index) { f32::NAN } else { x[0] * x[1] + x[2] - x[3] * x[3] };
+        let y = x[0] * x[1] + x[2] - x[3] * x[3];
         Ok((Array::new([4], x)?, Array::new([1], vec![y])?))
     }
 }
 
 fn loader(samples: usize, batch: usize) -> DataLoader<Hills> {
-    DataLoader::new(Hills { samples, broken: None }).batch_size(batch).shuffle(3)
+    DataLoader::new(Hills(samples)).batch_size(batch).shuffle(3)
 }
 
 /// In f64, gradients accumulated over parts of unequal size are those of the whole, with dropout.
@@ -283,64 +280,117 @@ impl gradus_train::trainer::Objective for Signalling<'_> {
     }
 }
 
-#[test]
-fn what_is_not_finite_stops_the_run_before_the_update() {
-    manual_seed(0);
-    let model = network(0.0);
-    let samples = Hills { samples: 40, broken: Some(17) };
-    let train = DataLoader::new(samples).batch_size(8).shuffle(1);
-    let bad = (0..5).find(|&batch| train.samples_of(0, batch).contains(&17)).unwrap();
-    let objective = Supervised::new(&model, &loss);
+/// Hills, one of which cannot be had.
+struct Panicking(usize);
 
-    // As far as the batch before, without the guard in the way.
-    let reference = || {
-        manual_seed(0);
-        let model = network(0.0);
-        let objective = Supervised::new(&model, &loss);
-        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).steps(bad as u64);
-        if bad > 0 {
-            trainer.fit(&objective, &train, None).unwrap();
-        }
-        weight_hash(&model).unwrap()
-    };
-    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
-    let error = trainer.fit(&objective, &train, None).unwrap_err();
-    let message = error.message();
-    let place = format!("epoch 1, batch {} of 5: loss is NaN", bad + 1);
-    assert!(message.starts_with(&place), "{message}");
-    assert!(message.contains("first not finite: the output of MSELoss()"), "{message}");
-    let listed: Vec<String> = train.samples_of(0, bad).iter().map(usize::to_string).collect();
-    assert!(message.contains(&format!("samples of the batch: {}", listed.join(", "))), "{message}");
-    assert_eq!(weight_hash(&model).unwrap(), reference(), "an update was made");
+impl Dataset for Panicking {
+    type Item = (Array<f32>, Array<f32>);
+
+    fn len(&self) -> usize {
+        4000
+    }
+
+    fn get(&self, index: usize) -> Result<Self::Item> {
+        assert_ne!(index, self.0, "the decoder is broken");
+        Hills(4000).get(index)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        format!("hill-{index}.png")
+    }
+
+    fn name(&self) -> String {
+        "hills".to_owned()
+    }
 }
 
+/// A worker that panics ends the run, with the name of the sample and at once, although other
+/// workers go on.
 #[test]
-fn the_first_layer_that_is_not_finite_is_named() {
-    manual_seed(0);
-    let model = network(0.0);
-    let parameter = &model.parameters()[2];
-    let huge = Tensor::full(parameter.shape(), f32::MAX, DType::F32);
-    parameter.set(&huge);
-    let objective = Supervised::new(&model, &loss);
-    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
-    let error = trainer.fit(&objective, &loader(8, 8), None).unwrap_err();
-    assert!(error.message().contains("the output of layer 3 › Linear(in_features=24"), "{error}");
+fn a_sample_that_panics_is_named_within_a_second() {
+    for workers in [0, 3] {
+        let model = network(0.0);
+        let objective = Supervised::new(&model, &loss);
+        let train = DataLoader::new(Panicking(37)).batch_size(8).workers(workers);
+        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
+        let began = Instant::now();
+        let error = trainer.fit(&objective, &train, None).unwrap_err();
+        let message = error.message();
+        for part in ["hills", "hill-37.png", "the decoder is broken"] {
+            assert!(message.contains(part), "{workers} workers: {message}");
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{workers} workers: {:?}",
+            began.elapsed()
+        );
+    }
+}
 
-    // A finite loss with a gradient that is not: √x at 0.
-    let weight = Linear::new(4, 1).bias(false);
-    weight.weight.set(&Tensor::zeros([1, 4], DType::F32));
-    let rooted = |predictions: &Tensor, _: &Tensor| (predictions * predictions).sqrt().mean();
-    let objective = Supervised::new(&weight, &rooted);
-    let mut trainer = Trainer::new(SGD::new(weight.parameters(), 0.1)).epochs(1);
-    let error = trainer.fit(&objective, &loader(8, 8), None).unwrap_err();
-    let message = error.message();
-    assert!(message.contains("gradient is NaN"), "{message}");
-    assert!(message.contains("the gradient of the parameter `weight`"), "{message}");
-    assert_eq!(weight.weight.value().detach().to_vec::<f32>().unwrap(), [0.0; 4]);
+/// After each validation that is worse the best weights come back, also where the run was
+/// interrupted after it; with averages, those that were validated.
+#[test]
+fn the_best_weights_come_back() {
+    for ema in [None, Some(0.5)] {
+        let run = |folder: Option<&Path>, killed_at, restore| -> Result<(String, Fit)> {
+            manual_seed(3);
+            let model = network(0.0);
+            // At this rate the loss soon rises.
+            let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.9).momentum(0.97))
+                .epochs(6)
+                .validate_every_steps(2)
+                .restore_best(restore);
+            if let Some(decay) = ema {
+                trainer = trainer.ema(decay);
+            }
+            if let Some(folder) = folder {
+                let checkpoints = Checkpoints {
+                    every_steps: Some(1),
+                    ..Checkpoints::new(CheckpointFolder::new(folder))
+                };
+                trainer = trainer.checkpoints(checkpoints);
+            }
+            if let Some(step) = killed_at {
+                trainer = trainer.callback(KilledAt(step));
+            }
+            let seen = Rc::new(RefCell::new(Vec::new()));
+            trainer = trainer.callback(Looks(seen.clone()));
+            let objective = Supervised::new(&model, &loss);
+            let validation = loader(30, 16);
+            let fit = trainer.fit(&objective, &loader(40, 8), Some(&validation))?;
+            let last = trainer.validate(&objective, &validation)?.loss;
+            if restore {
+                let looks = seen.borrow();
+                if killed_at.is_none() && folder.is_none() {
+                    let best = looks.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+                    assert_eq!((fit.restored, last), (Some(best.0), best.1), "{looks:?}");
+                    assert!(best.0 < 28, "the best is the last: {looks:?}");
+                }
+            } else {
+                assert_eq!(fit.restored, None);
+            }
+            Ok((weight_hash(&model)?, fit))
+        };
+        let (best, fit) = run(None, None, true).unwrap();
+        let (last, _) = run(None, None, false).unwrap();
+        assert_ne!(best, last);
+        let folder = new_folder(&format!("best-{}", ema.is_some()));
+        for step in [fit.restored.unwrap() + 3, fit.restored.unwrap() + 5] {
+            assert_eq!(run(Some(&folder), Some(step), true).unwrap_err().message(), "killed");
+        }
+        let (again, resumed) = run(Some(&folder), None, true).unwrap();
+        assert_eq!((again, resumed.restored), (best, fit.restored));
+    }
+}
 
-    // Without the guard nobody looks.
-    let mut trainer = Trainer::new(SGD::new(weight.parameters(), 0.1)).epochs(1).guard(false);
-    trainer.fit(&objective, &loader(8, 8), None).unwrap();
+/// The validations of a run.
+struct Looks(Rc<RefCell<Vec<(u64, f64)>>>);
+
+impl Callback for Looks {
+    fn on_validation_end(&mut self, v: &Validation, step: u64, _: &mut Control) -> Result<()> {
+        self.0.borrow_mut().push((step, v.loss));
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -470,7 +520,7 @@ fn runs_end_when_they_should() {
     assert_eq!(fit(new(0.1).epochs(1).steps(70)).step, 5);
     assert_eq!(fit(new(0.1).epochs(100).fast_dev_run(true)).step, 1);
     assert_eq!(fit(new(0.1).epochs(4).overfit_one_batch(true)).step, 4);
-    let timed = fit(new(0.1).time(std::time::Duration::from_millis(30)));
+    let timed = fit(new(0.1).time(Duration::from_millis(30)));
     assert!(timed.step > 0 && timed.ended == Ended::Finished);
     // At rate 0 nothing improves: the first look is the best, and two more are waited for.
     let stopped = fit(new(0.0).epochs(10).early_stopping(EarlyStopping::new(2)));

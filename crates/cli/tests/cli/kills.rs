@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::command::{fails, folder, gradus, succeeds};
 
-/// Dropout, shuffling, accumulation over a ragged end, a schedule by step, averages, clipping and
-/// validation: all that a checkpoint must hold.
+/// Dropout, shuffling, accumulation over a ragged end, a schedule by step, averages, clipping,
+/// validation and the best weights: all that a checkpoint must hold.
 const CONFIG: &str = r#"
 [data]
 type = "digits"
@@ -45,6 +45,7 @@ clip_norm = 1.0
 ema = 0.98
 validation = 0.1
 validate_steps = 8
+restore_best = true
 checkpoint_steps = 2
 checkpoint_epochs = 1
 "#;
@@ -300,13 +301,20 @@ fn receipts_are_verified() {
     succeeds(&dir, &["train", "config.toml", "--epochs", "1", "--out", "run"]);
     let verified =
         succeeds(&dir, &["verify", "run", "--quiet", "--threads", "3", "--workers", "1"]);
-    for line in ["training data: ", "weights: ", "1 epochs: the same", "verified: run"] {
+    for line in [
+        "training data: ",
+        "step of the best weights: ",
+        "weights: ",
+        "1 epochs: the same",
+        "verified: run",
+    ] {
         assert!(verified.contains(line), "{verified}");
     }
     let path = dir.join("run/receipt.json");
     let mut receipt: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(receipt["seed"], 5);
     assert_eq!(receipt["steps"], 22);
+    assert_eq!(receipt["restored"], 16, "the last look of two is the best");
     receipt["weights"] = "0123456789abcdef".into();
     fs::write(&path, receipt.to_string()).unwrap();
     let message = fails(&dir, &["verify", "run", "--quiet"], 1);
@@ -314,6 +322,43 @@ fn receipts_are_verified() {
     fs::remove_file(&path).unwrap();
     let message = fails(&dir, &["verify", "run"], 2);
     assert!(message.contains("is not finished"), "{message}");
+}
+
+#[test]
+fn data_that_have_changed_are_noticed() {
+    let dir = folder("changed");
+    let table = |slope: usize| {
+        let rows = (0..80).map(|i| format!("{i},{},{}\n", i * 7 % 11, slope * i + 3));
+        fs::write(dir.join("table.csv"), "a,b,y\n".to_owned() + &rows.collect::<String>()).unwrap();
+    };
+    table(2);
+    let config = "[data]\ntype = \"csv-regression\"\npath = \"table.csv\"\ntarget = \"y\"\n\n\
+                  [model]\nlayers = [\"Linear\"]\n";
+    fs::write(dir.join("config.toml"), config).unwrap();
+    succeeds(&dir, &["train", "config.toml", "--quiet", "--epochs", "1", "--out", "run"]);
+    let longer = ["train", "--resume", "run", "--epochs", "2", "--quiet"];
+    succeeds(&dir, &longer);
+
+    table(4);
+    let longer = ["train", "--resume", "run", "--epochs", "3", "--quiet"];
+    let message = fails(&dir, &longer, 1);
+    let expected =
+        "run: the training data are not those that the run began with: 64 samples with SHA-256 ";
+    assert!(message.contains(expected), "{message}");
+    assert!(message.contains(" then, 64 with ") && message.contains("--changed-data"), "{message}");
+    // Before the hash of all samples is known, some stand for all.
+    let hashes = dir.join("run/data_hashes.json");
+    let mut some: Value = serde_json::from_slice(&fs::read(&hashes).unwrap()).unwrap();
+    (some["train"]["all"], some["test"]["all"]) = (Value::Null, Value::Null);
+    fs::write(&hashes, some.to_string()).unwrap();
+    assert!(fails(&dir, &longer, 1).contains(expected));
+
+    let all_the_same = gradus(&dir, &[&longer[..], &["--changed-data"]].concat());
+    assert_eq!(all_the_same.code, 0, "{}", all_the_same.err);
+    let warning = "warning: the training data are not those that the run began with";
+    assert!(all_the_same.err.starts_with(warning), "{}", all_the_same.err);
+    // From then on, these are its data.
+    succeeds(&dir, &["train", "--resume", "run", "--epochs", "4", "--quiet"]);
 }
 
 #[test]

@@ -27,6 +27,10 @@ fn what_was_trained_can_be_evaluated_again() {
     assert!(trained.contains("\nepoch 1/2  loss "), "{trained}");
     assert!(trained.contains("\nepoch 2/2  loss "), "{trained}");
     assert!(trained.contains("gradus eval run\n"), "{trained}");
+    // Where the time went, and what would save some of it.
+    let time = trained.lines().find_map(|line| line.strip_prefix("time: ")).unwrap();
+    let parts: Vec<&str> = time.split(", ").map(|part| part.split_once("% ").unwrap().1).collect();
+    assert_eq!(parts, ["data", "recording", "forward", "backward", "update"], "{time}");
     assert_eq!(table(&trained).lines().count(), 14, "{trained}");
 
     let evaluated = succeeds(&dir, &["eval", "run", "--logits", "logits.safetensors"]);
@@ -181,6 +185,24 @@ fn a_run_that_fails_ends_with_1() {
         "{message}"
     );
     assert!(!dir.join("run/model.safetensors").exists());
+    let first = "first not finite: forward, the output of layer ";
+    assert!(message.contains(first), "{message}");
+
+    // The step can be computed again, and comes to the same.
+    let dump = "run/dumps/step-0000000001";
+    assert!(message.contains(&format!("gradus replay {dump} computes it again")), "{message}");
+    let found = message.lines().find_map(|line| line.trim().strip_prefix("first not finite: "));
+    let replayed = gradus(&dir, &["replay", dump]);
+    assert_eq!(replayed.code, 1, "{}", replayed.err);
+    assert_eq!(replayed.err, format!("error: first not finite: {}\n", found.unwrap()));
+    assert!(replayed.out.contains("step 2, epoch 1, batch 2, of gradus "), "{}", replayed.out);
+    assert!(
+        replayed.out.contains("  the gradient of the parameter `1.weight`"),
+        "{}",
+        replayed.out
+    );
+    let message = fails(&dir, &["replay", "run/dumps/step-0000000002"], 1);
+    assert!(message.contains("MANIFEST cannot be read"), "{message}");
 
     let message = fails(&dir, &["train", "--data", "mnist", "--data-dir", "nowhere"], 1);
     assert!(

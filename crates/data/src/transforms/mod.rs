@@ -51,7 +51,7 @@ pub use flip::{RandomHorizontalFlip, RandomVerticalFlip};
 pub use jitter::{ColorJitter, Grayscale, RandomGrayscale};
 pub use mix::{Mixed, Mixing, ToMix};
 pub use normalize::Normalize;
-pub use pipeline::{Pipeline, Transform, Transformed};
+pub use pipeline::{Pictured, Pipeline, Transform, Transformed};
 pub use policy::{AugmentPolicy, AutoAugment, RandAugment, TrivialAugmentWide};
 pub use resample::Resampling;
 pub use resize::Resize;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::Draws;
-use crate::{Array, Dataset, Image};
+use crate::{Array, Collate, Dataset, Image, Part};
 
 /// Something done to an image.
 ///
@@ -122,24 +122,48 @@ pub struct Transformed<D> {
     pipeline: Pipeline,
 }
 
-impl<D, Y> Dataset for Transformed<D>
+/// A sample with an image in it, which transforms change.
+pub trait Pictured: Collate {
+    /// The same sample with what `change` makes of its image; unchanged if it has none.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    fn change(self, change: impl FnOnce(Image) -> Result<Image>) -> Result<Self>;
+}
+
+impl<Y> Pictured for (Image, Y)
 where
-    D: Dataset<Item = (Image, Y)>,
-    (Image, Y): crate::Collate,
+    (Image, Y): Collate,
 {
-    type Item = (Image, Y);
+    fn change(self, change: impl FnOnce(Image) -> Result<Image>) -> Result<Self> {
+        Ok((change(self.0)?, self.1))
+    }
+}
+
+impl Pictured for (Part, Part) {
+    fn change(self, change: impl FnOnce(Image) -> Result<Image>) -> Result<Self> {
+        let input = match self.0 {
+            Part::Image(image) => Part::Image(change(image)?),
+            other => other,
+        };
+        Ok((input, self.1))
+    }
+}
+
+impl<D: Dataset<Item: Pictured>> Dataset for Transformed<D> {
+    type Item = D::Item;
 
     fn len(&self) -> usize {
         self.dataset.len()
     }
 
-    fn get(&self, index: usize) -> Result<(Image, Y)> {
+    fn get(&self, index: usize) -> Result<D::Item> {
         self.visit(index, 0)
     }
 
-    fn visit(&self, index: usize, epoch: u64) -> Result<(Image, Y)> {
-        let (image, rest) = self.dataset.visit(index, epoch)?;
-        Ok((self.pipeline.apply(image, epoch, index)?, rest))
+    fn visit(&self, index: usize, epoch: u64) -> Result<D::Item> {
+        let sample = self.dataset.visit(index, epoch)?;
+        sample.change(|image| self.pipeline.apply(image, epoch, index))
     }
 
     fn describe(&self, index: usize) -> String {

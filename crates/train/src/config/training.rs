@@ -71,6 +71,9 @@ training! {
     validate_steps: Option<NonZeroUsize> = None;
     /// Stops after so many validations (without any: epochs) in which the loss has not fallen.
     early_stopping: Option<NonZeroUsize> = None;
+    /// Ends with the weights of the validation (without any: epoch) with the lowest loss, rather than
+    /// with the last.
+    restore_best: bool = false;
     /// Saves a checkpoint after so many steps.
     checkpoint_steps: Option<NonZeroUsize> = None;
     /// Saves a checkpoint after so many epochs.

@@ -1,14 +1,17 @@
-//! `steps.csv` and `epochs.csv`: the numbers of a run, for spreadsheets and plots.
+//! `steps.csv`, `epochs.csv` and `validations.csv`: the numbers of a run, for spreadsheets and plots.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use gradus_tensor::Result;
 
 use super::json_lines::Lines;
-use super::{EpochEnd, Flow, Observer, RunEnd, RunStart, StepEnd};
-use crate::metrics::ScoreValue;
+use super::{EpochEnd, Flow, Observer, RunEnd, RunStart, StepEnd, ValidationEnd};
+use crate::trainer::Validation;
 
-/// Writes both files into the folder of the run. A value that was not measured is an empty field.
+const VALIDATIONS: &str = "validations.csv";
+
+/// Writes the files into the folder of the run; that of validations when there is one. A value that was not measured is an empty field.
 #[derive(Debug, Default)]
 pub struct Csv {
     files: Option<Files>,
@@ -19,6 +22,8 @@ pub struct Csv {
 struct Files {
     steps: Lines,
     epochs: Lines,
+    validations: Option<Lines>,
+    folder: PathBuf,
     /// What the score is called is known after the first epoch.
     named: bool,
 }
@@ -40,7 +45,18 @@ impl Observer for Csv {
         let (named, last) = (run.epochs_done > 0, run.epochs_done as u64);
         let done = |line: &str| named && number(line).is_none_or(|epoch| epoch <= last);
         let epochs = Lines::cut_back(&run.folder, "epochs.csv", None, done)?;
-        self.files = Some(Files { steps, epochs, named });
+        let mut left = run.validations_done;
+        let done = |line: &str| match number(line) {
+            Some(_) => left.checked_sub(1).map(|rest| left = rest).is_some(),
+            None => run.validations_done > 0,
+        };
+        let there = run.folder.join(VALIDATIONS).exists() && run.validations_done > 0;
+        let validations = match there {
+            true => Some(Lines::cut_back(&run.folder, VALIDATIONS, None, done)?),
+            false => None,
+        };
+        let folder = run.folder.clone();
+        self.files = Some(Files { steps, epochs, validations, folder, named });
         Ok(())
     }
 
@@ -58,10 +74,7 @@ impl Observer for Csv {
     fn epoch_end(&mut self, end: &EpochEnd) -> Result<()> {
         let Some(Files { epochs, named, .. }) = &mut self.files else { return Ok(()) };
         let metrics = &end.metrics;
-        let (name, score) = match metrics.score {
-            ScoreValue::Accuracy(share) => ("accuracy", share),
-            ScoreValue::MeanAbsoluteError(error) => ("mean_absolute_error", error),
-        };
+        let (name, score) = metrics.score.named();
         if !*named {
             *named = true;
             epochs.line(&format!("epoch,step,loss,{name},seconds,samples_per_second"))?;
@@ -72,10 +85,29 @@ impl Observer for Csv {
         ))
     }
 
+    fn validation_end(&mut self, end: &ValidationEnd) -> Result<()> {
+        let Some(Files { validations, folder, .. }) = &mut self.files else { return Ok(()) };
+        let (name, score) = match end.validation.score.map(|score| score.named()) {
+            Some((name, score)) => (name, score.to_string()),
+            None => ("score", String::new()),
+        };
+        let lines = match validations {
+            Some(lines) => lines,
+            None => {
+                let lines = validations.insert(Lines::create(folder, VALIDATIONS)?);
+                lines.line(&format!("step,epoch,loss,{name},samples"))?;
+                lines
+            }
+        };
+        let Validation { loss, samples, .. } = end.validation;
+        lines.line(&format!("{},{},{loss},{score},{samples}", end.step, end.epoch))
+    }
+
     fn flush(&mut self) -> Result<()> {
-        let Some(Files { steps, epochs, .. }) = &mut self.files else { return Ok(()) };
-        steps.flush()?;
-        epochs.flush()
+        let Some(files) = &mut self.files else { return Ok(()) };
+        files.steps.flush()?;
+        files.validations.as_mut().map_or(Ok(()), Lines::flush)?;
+        files.epochs.flush()
     }
 
     fn run_end(&mut self, _end: &RunEnd) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::json_lines::{FILE, OwnedLine};
-use super::{EpochEnd, EvaluationEnd, RunEnd, RunStart, StepEnd};
+use super::{EpochEnd, EvaluationEnd, RunEnd, RunStart, StepEnd, ValidationEnd};
 
 /// Everything that a run has said so far.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct History {
     pub start: RunStart,
     /// Every step.
     pub steps: Vec<StepEnd>,
+    /// Every validation.
+    pub validations: Vec<ValidationEnd>,
     /// Every epoch.
     pub epochs: Vec<EpochEnd>,
     /// Every evaluation.
@@ -62,6 +64,7 @@ impl History {
             match event {
                 OwnedLine::Start(_) => {}
                 OwnedLine::Step(step) => history.steps.push(step),
+                OwnedLine::Validation(found) => history.validations.push(found),
                 OwnedLine::Epoch(epoch) => history.epochs.push(epoch),
                 OwnedLine::Evaluation(end) => history.evaluations.push(*end),
                 OwnedLine::End(end) => history.end = Some(end),
@@ -74,7 +77,7 @@ impl History {
     }
     fn new(start: RunStart, folder: &Path) -> History {
         let start = RunStart { folder: folder.to_owned(), ..start };
-        let (steps, epochs, evaluations) = (Vec::new(), Vec::new(), Vec::new());
-        History { start, steps, epochs, evaluations, end: None }
+        let (steps, validations, epochs) = (Vec::new(), Vec::new(), Vec::new());
+        History { start, steps, validations, epochs, evaluations: Vec::new(), end: None }
     }
 }

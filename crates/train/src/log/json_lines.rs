@@ -1,6 +1,6 @@
 //! `log.jsonl`: every event as one line of JSON.
 //!
-//! Each line is an object whose `event` is `start`, `step`, `epoch`, `evaluation` or `end`, and
+//! Each line is an object whose `event` is `start`, `step`, `validation`, `epoch`, `evaluation` or `end`, and
 //! whose other keys are the fields of [`RunStart`](super::RunStart) and so on. Numbers are written
 //! such that reading them gives the same bits. All but `seconds`, `samples_per_second` and the
 //! environment follow from the configuration.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use gradus_tensor::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{EpochEnd, EvaluationEnd, Flow, Observer, RunEnd, RunStart, StepEnd};
+use super::{EpochEnd, EvaluationEnd, Flow, Observer, RunEnd, RunStart, StepEnd, ValidationEnd};
 
 /// The name of the file in the folder of a run.
 pub(super) const FILE: &str = "log.jsonl";
@@ -27,6 +27,7 @@ const LATEST: Duration = Duration::from_secs(1);
 enum Line<'a> {
     Start(&'a RunStart),
     Step(&'a StepEnd),
+    Validation(&'a ValidationEnd),
     Epoch(&'a EpochEnd),
     Evaluation(&'a EvaluationEnd),
     End(&'a RunEnd),
@@ -38,6 +39,7 @@ enum Line<'a> {
 pub(super) enum OwnedLine {
     Start(Box<RunStart>),
     Step(StepEnd),
+    Validation(ValidationEnd),
     Epoch(EpochEnd),
     Evaluation(Box<EvaluationEnd>),
     End(RunEnd),
@@ -66,9 +68,13 @@ impl Observer for JsonLines {
     fn run_start(&mut self, run: &RunStart) -> Result<()> {
         let start = serde_json::to_string(&Line::Start(run));
         let start = start.map_err(|error| cannot_write(&run.folder.join(FILE), &error))?;
-        let mut epochs = 0;
+        let (mut epochs, mut validations) = (0, 0);
         let keep = |line: &str| match serde_json::from_str(line) {
             Ok(OwnedLine::Step(step)) => step.step <= run.steps_done,
+            Ok(OwnedLine::Validation(_)) => {
+                validations += 1;
+                validations <= run.validations_done
+            }
             Ok(OwnedLine::Epoch(_)) => {
                 epochs += 1;
                 epochs <= run.epochs_done
@@ -85,6 +91,10 @@ impl Observer for JsonLines {
 
     fn epoch_end(&mut self, epoch: &EpochEnd) -> Result<()> {
         self.write(&Line::Epoch(epoch))
+    }
+
+    fn validation_end(&mut self, validation: &ValidationEnd) -> Result<()> {
+        self.write(&Line::Validation(validation))
     }
 
     fn evaluation_end(&mut self, evaluation: &EvaluationEnd) -> Result<()> {

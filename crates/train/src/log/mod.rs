@@ -1,6 +1,6 @@
 //! What a run says of itself while it runs: events, and who listens to them.
 //!
-//! A loop tells an [`Observer`] when the run starts, when a step, an epoch or an evaluation ends,
+//! A loop tells an [`Observer`] when the run starts, when a step, a validation, an epoch or an evaluation ends,
 //! and when the run does. The files of a run are observers ([`JsonLines`], [`Csv`],
 //! [`TensorBoard`]); one of your own is a struct with the methods that it
 //! cares for. Observers are called in the order in which they were given.
@@ -14,6 +14,7 @@ mod history;
 mod json_lines;
 mod observed;
 mod tensorboard;
+mod time_split;
 
 use std::path::PathBuf;
 
@@ -26,8 +27,11 @@ pub use history::History;
 pub use json_lines::JsonLines;
 pub(crate) use observed::Observed;
 pub use tensorboard::TensorBoard;
+pub(crate) use time_split::Stopwatch;
+pub use time_split::TimeSplit;
 
 use crate::metrics::MetricValue;
+use crate::trainer::Validation;
 use crate::{DataSpec, EpochMetrics, Evaluation};
 
 /// Someone who follows a run. Every method does nothing by default.
@@ -70,6 +74,15 @@ pub trait Observer {
     /// Any.
     fn epoch_end(&mut self, epoch: &EpochEnd) -> Result<()> {
         let _ = epoch;
+        Ok(())
+    }
+
+    /// The model was validated, in mid-epoch or at the end of one.
+    ///
+    /// # Errors
+    /// Any.
+    fn validation_end(&mut self, validation: &ValidationEnd) -> Result<()> {
+        let _ = validation;
         Ok(())
     }
 
@@ -143,6 +156,9 @@ pub struct RunStart {
     /// Epochs done before.
     #[serde(skip)]
     pub epochs_done: usize,
+    /// Validations done before.
+    #[serde(skip)]
+    pub validations_done: u64,
 }
 
 /// A step of the optimizer is done.
@@ -174,7 +190,7 @@ impl StepEnd {
 }
 
 /// The time of a step, in seconds, as the loop sees it. Loss, gradients and update run as one plan,
-/// so the loop cannot tell them apart.
+/// so the loop cannot tell them apart; [`TimeSplit`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepSeconds {
     /// Waiting for the batch.
@@ -190,6 +206,18 @@ impl StepSeconds {
     pub fn total(&self) -> f64 {
         self.data + self.record + self.compute
     }
+}
+
+/// The model was validated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidationEnd {
+    /// Steps so far.
+    pub step: u64,
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// What was found.
+    #[serde(flatten)]
+    pub validation: Validation,
 }
 
 /// An epoch is done.
@@ -255,6 +283,12 @@ pub struct RunEnd {
     /// The SHA-256 of the training data, if it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
+    /// Where the time of its steps went, if there were enough to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeSplit>,
+    /// What would save the most time: `62% waiting for data, photos: use 4 workers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bottleneck: Option<String>,
 }
 
 /// Several observers as one. Training stops when one of them says so.
@@ -275,6 +309,10 @@ impl Observer for Vec<Box<dyn Observer + '_>> {
 
     fn epoch_end(&mut self, epoch: &EpochEnd) -> Result<()> {
         self.iter_mut().try_for_each(|observer| observer.epoch_end(epoch))
+    }
+
+    fn validation_end(&mut self, validation: &ValidationEnd) -> Result<()> {
+        self.iter_mut().try_for_each(|observer| observer.validation_end(validation))
     }
 
     fn evaluation_end(&mut self, evaluation: &EvaluationEnd) -> Result<()> {

@@ -3,13 +3,17 @@
 //! The loss of a step was computed with it, so that reading it copies one number and waits for
 //! nothing; norms of gradients become part of the step.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use gradus_tensor::{Parameter, Result, Tensor};
 
-use super::{EpochEnd, Flow, Observer, RunStart, StepEnd, StepSeconds, gradient_norms};
+use super::{
+    EpochEnd, Flow, Observer, RunStart, StepEnd, StepSeconds, Stopwatch, ValidationEnd,
+    gradient_norms,
+};
 use crate::EpochMetrics;
-use crate::trainer::{self, Callback, Control, EpochStart, EpochSummary, FitStart};
+use crate::trainer::{self, Callback, Control, EpochStart, EpochSummary, FitStart, Validation};
 
 /// Norms of gradients are measured at every so-manieth step of an epoch, from its first on: they
 /// read every gradient once more.
@@ -22,6 +26,8 @@ pub(crate) struct Observed<'a, 'o> {
     /// Batches per step.
     accumulate: usize,
     norms: Option<Tensor>,
+    epoch: u64,
+    stopwatch: &'a RefCell<Stopwatch>,
     /// The end of the step before, and of the recording of this one.
     ended: Instant,
     recorded: Instant,
@@ -33,9 +39,26 @@ impl<'a, 'o> Observed<'a, 'o> {
         observers: &'a mut Vec<Box<dyn Observer + 'o>>,
         start: RunStart,
         accumulate: usize,
+        stopwatch: &'a RefCell<Stopwatch>,
     ) -> Observed<'a, 'o> {
         let now = Instant::now();
-        Observed { observers, start, accumulate, norms: None, ended: now, recorded: now }
+        Observed {
+            observers,
+            start,
+            accumulate,
+            norms: None,
+            epoch: 0,
+            stopwatch,
+            ended: now,
+            recorded: now,
+        }
+    }
+}
+
+impl Observed<'_, '_> {
+    /// So many batches are left of the epoch.
+    fn follow(&self, batches: usize) {
+        self.stopwatch.borrow_mut().follow(batches / self.accumulate);
     }
 }
 
@@ -43,10 +66,13 @@ impl Callback for Observed<'_, '_> {
     fn on_fit_start(&mut self, start: &FitStart<'_>) -> Result<()> {
         self.start.steps_done = start.step;
         self.start.epochs_done = start.epochs.len();
+        self.start.validations_done = start.validations;
         self.observers.run_start(&self.start)
     }
 
-    fn on_epoch_start(&mut self, _epoch: &EpochStart) -> Result<()> {
+    fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
+        self.epoch = epoch.epoch;
+        self.follow(epoch.batches - epoch.done);
         self.ended = Instant::now();
         Ok(())
     }
@@ -77,11 +103,28 @@ impl Callback for Observed<'_, '_> {
         if self.observers.step_end(&step)? == Flow::Stop {
             control.stop("an observer has ended the run");
         }
+        self.stopwatch.borrow_mut().step(&step.seconds);
+        self.follow(end.batches - end.batch);
+        self.ended = Instant::now();
+        Ok(())
+    }
+
+    fn on_validation_end(
+        &mut self,
+        found: &Validation,
+        step: u64,
+        _control: &mut Control,
+    ) -> Result<()> {
+        self.stopwatch.borrow_mut().pause();
+        let (epoch, validation) = (self.epoch as usize, *found);
+        self.observers.validation_end(&ValidationEnd { step, epoch, validation })?;
+        // What the validation took is no part of the next step.
         self.ended = Instant::now();
         Ok(())
     }
 
     fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
+        self.stopwatch.borrow_mut().pause();
         match EpochMetrics::of(epoch) {
             Some(metrics) => self.observers.epoch_end(&EpochEnd { step: epoch.step, metrics }),
             None => Ok(()),
@@ -89,6 +132,7 @@ impl Callback for Observed<'_, '_> {
     }
 
     fn on_save(&mut self) -> Result<()> {
+        self.stopwatch.borrow_mut().pause();
         self.observers.flush()
     }
 }

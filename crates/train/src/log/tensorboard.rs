@@ -16,8 +16,7 @@ use gradus_tensor::Result;
 
 use super::environment::unix_seconds;
 use super::json_lines::Lines;
-use super::{EpochEnd, EvaluationEnd, Flow, Observer, RunEnd, RunStart, StepEnd};
-use crate::metrics::ScoreValue;
+use super::{EpochEnd, EvaluationEnd, Flow, Observer, RunEnd, RunStart, StepEnd, ValidationEnd};
 
 /// Writes `events.out.tfevents.…` into the folder of the run.
 #[derive(Debug, Default)]
@@ -70,12 +69,18 @@ impl Observer for TensorBoard {
     }
 
     fn epoch_end(&mut self, epoch: &EpochEnd) -> Result<()> {
-        let score = match epoch.metrics.score {
-            ScoreValue::Accuracy(share) => ("epoch/accuracy", share),
-            ScoreValue::MeanAbsoluteError(error) => ("epoch/mean_absolute_error", error),
-        };
+        let (name, score) = epoch.metrics.score.named();
         let rate = ("epoch/samples_per_second", epoch.metrics.samples_per_second);
+        let score = (&*format!("epoch/{name}"), score);
         self.scalars(epoch.step, &[("epoch/loss", epoch.metrics.loss), score, rate])
+    }
+
+    fn validation_end(&mut self, end: &ValidationEnd) -> Result<()> {
+        let mut scalars = vec![("validation/loss".to_owned(), end.validation.loss)];
+        let score = end.validation.score.map(|score| score.named());
+        scalars.extend(score.map(|(name, score)| (format!("validation/{name}"), score)));
+        let scalars: Vec<_> = scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+        self.scalars(end.step, &scalars)
     }
 
     fn evaluation_end(&mut self, end: &EvaluationEnd) -> Result<()> {

@@ -5,7 +5,7 @@
 //! the only time that anything waits for them. They are detached: no gradient history grows with
 //! them.
 //!
-//! Each is a [`Metric`] of its own file, usable alone in a loop of your own; those of
+//! Each is a [`Metric`], usable alone in a loop of your own; those of
 //! [`METRICS`](crate::config::METRICS) have a name in configurations. Formulas and averages are
 //! scikit-learn's, against which all are tested; where a value is undefined it is none, never a
 //! number that looks like one.
@@ -16,19 +16,16 @@ mod average;
 mod average_precision;
 mod calibration;
 mod confusion;
+mod error_scores;
 mod errors;
 mod f_beta;
 mod log_loss;
 mod mean;
-mod mean_absolute_error;
-mod mean_squared_error;
 mod metric;
 mod precision;
-mod r2_score;
 mod ranking;
 mod recall;
 mod report;
-mod root_mean_squared_error;
 mod score;
 mod scores;
 mod top_k;
@@ -39,24 +36,21 @@ pub use average::Average;
 pub use average_precision::AveragePrecision;
 pub use calibration::CalibrationError;
 pub use confusion::ConfusionMatrix;
+pub use error_scores::{MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError};
 pub use errors::Errors;
 pub use f_beta::FBetaScore;
 use gradus_nn::StateDict;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor};
 pub use log_loss::LogLoss;
 pub use mean::Mean;
-pub use mean_absolute_error::MeanAbsoluteError;
-pub use mean_squared_error::MeanSquaredError;
 pub use metric::{Metric, MetricValue};
 pub use precision::Precision;
-pub use r2_score::R2Score;
 pub(crate) use ranking::refuse_micro;
 pub use recall::Recall;
 pub(crate) use report::thousands;
 pub use report::{
     ClassReport, Classification, EpochMetrics, Evaluation, Language, Regression, RunMetrics,
 };
-pub use root_mean_squared_error::RootMeanSquaredError;
 pub(crate) use score::Score;
 pub use score::ScoreValue;
 pub use top_k::TopKAccuracy;

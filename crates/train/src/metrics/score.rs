@@ -73,6 +73,16 @@ impl Score {
     }
 }
 
+impl ScoreValue {
+    /// What logs call it, and its value.
+    pub fn named(self) -> (&'static str, f64) {
+        match self {
+            ScoreValue::Accuracy(share) => ("accuracy", share),
+            ScoreValue::MeanAbsoluteError(error) => ("mean_absolute_error", error),
+        }
+    }
+}
+
 /// `accuracy  91.44%`.
 impl fmt::Display for ScoreValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

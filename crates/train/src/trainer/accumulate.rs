@@ -93,6 +93,11 @@ impl Accumulator {
         *self = Accumulator::default();
     }
 
+    /// The samples since the last step.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
+    }
+
     /// The random generator before the first batch.
     pub(super) fn random(&self) -> RngState {
         let (seed, stream) = self.random;

@@ -111,6 +111,8 @@ pub struct FitStart<'a> {
     pub resumed: Option<&'a str>,
     /// The epochs that are done.
     pub epochs: &'a [EpochSummary],
+    /// How many validations are done.
+    pub validations: u64,
 }
 
 /// How an epoch begins.

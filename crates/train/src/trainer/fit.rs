@@ -11,6 +11,7 @@ use gradus_nn::optim::{clip_grad_norm_, clip_grad_value_};
 use gradus_tensor::{Error, ErrorKind, Result, evaluate, rng_state};
 
 use super::callback::{Callback, Control, EpochStart, FitStart, StepEnd};
+use super::guard::Attempt;
 use super::saving::Saving;
 use super::state::{self, Run, Totals};
 use super::{Ema, Ended, Fit, Objective, Trainer, guard};
@@ -62,7 +63,7 @@ impl Trainer<'_> {
 
             for batch in iter::from_fn(next) {
                 let batch = batch?;
-                let samples = objective.samples(&batch);
+                let (samples, number) = (objective.samples(&batch), run.batch);
                 let first_of_step = run.accumulated.batches() == 0;
 
                 // The rate of the step, before its first batch.
@@ -72,7 +73,17 @@ impl Trainer<'_> {
                 }
 
                 // Forward and backward. From here to the step nothing is computed, only recorded.
-                let random = if first_of_step { rng_state() } else { run.accumulated.random() };
+                let accumulates = self.options.accumulate > 1;
+                let attempt = Attempt {
+                    objective,
+                    batch: &batch,
+                    random: if first_of_step { rng_state() } else { run.accumulated.random() },
+                    first_sample: accumulates.then(|| run.accumulated.samples()),
+                    steps_before: run.step,
+                    place: (epoch, number + 1, batches),
+                    samples: &|| loader.samples_of(data_epoch, number),
+                    name: &|sample| loader.dataset().describe(sample),
+                };
                 let mut cost = match self.options.accumulate {
                     1 => objective.cost(&batch),
                     _ => run.accumulated.record(samples, || objective.cost(&batch)),
@@ -87,18 +98,16 @@ impl Trainer<'_> {
                 totals.update(&cost);
                 run.batch += 1;
                 run.epoch_samples += samples;
-                let explain = |error: Error, number: usize| {
-                    let indices = loader.samples_of(data_epoch, number - 1);
-                    let place = format!("epoch {epoch}, batch {number} of {batches}");
-                    guard::explain(error, objective, &batch, random, &indices).context(place)
-                };
 
                 // Gradients of the next batch are added to these; a last, smaller step ends the epoch.
                 if run.accumulated.batches() > 0
                     && run.accumulated.batches() < self.options.accumulate
                     && run.batch < batches
                 {
-                    evaluate().map_err(|error| explain(error, run.batch))?;
+                    if self.options.guard {
+                        guard::check_gradients(&parameters, None);
+                    }
+                    evaluate().map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
                     if saving.signalled(&mut control) {
                         control.save = false;
                         self.save(module, &mut run, &totals, &mut saving)?;
@@ -125,7 +134,8 @@ impl Trainer<'_> {
                 // Loss, gradients, update and metrics run here, as one plan. If a check fails,
                 // nothing has changed.
                 let lr = self.optimizer.lr();
-                self.optimizer.step().map_err(|error| explain(error, run.batch))?;
+                let stepped = self.optimizer.step();
+                stepped.map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
                 self.optimizer.zero_grad();
                 run.step += 1;
                 if let Some(ema) = &mut self.ema {
@@ -186,7 +196,7 @@ impl Trainer<'_> {
                 schedule.after_epoch(&mut *self.optimizer, loss)?;
             }
             if self.validates_after(run.epoch + 1) || validation.is_none() {
-                self.judge(loss, &mut run, &mut control, &mut saving);
+                self.judge(loss, module, &mut run, &mut control, &saving)?;
             }
             for callback in &mut self.callbacks {
                 callback.on_epoch_end(&summary, &mut control)?;
@@ -212,12 +222,22 @@ impl Trainer<'_> {
         self.save_last(module, &mut run, &totals, &mut saving)?;
         if run.batch > 0 && saving.stop.is_none() {
             let summary = self.summary(objective, validation, &mut run, &totals, &saving)?;
+            if let Some(found) = summary.validation.filter(|_| self.validates_after(run.epoch + 1))
+            {
+                self.judge(found.loss, module, &mut run, &mut Control::default(), &saving)?;
+            }
             self.each(|c| c.on_epoch_end(&summary, &mut Control::default()))?;
             run.epochs.push(summary);
         }
+        let restored = match saving.stop {
+            None => self.take_best(module)?,
+            Some(_) => None,
+        };
         let fit = Fit {
             step: run.step,
             seconds: saving.clock(),
+            paused: saving.paused.as_secs_f64(),
+            restored,
             ended: match (saving.stop, control.stop) {
                 (Some(signal), _) => Ended::Interrupted(signal),
                 (None, Some(why)) => Ended::Stopped(why),
@@ -254,7 +274,12 @@ impl Trainer<'_> {
         for warning in &warnings {
             self.each(|c| c.on_warning(warning))?;
         }
-        let start = FitStart { step: run.step, resumed: resumed.as_deref(), epochs: &run.epochs };
+        let start = FitStart {
+            step: run.step,
+            resumed: resumed.as_deref(),
+            epochs: &run.epochs,
+            validations: run.validations,
+        };
         self.each(|c| c.on_fit_start(&start))?;
         let saving = Saving::new(self, &run, resumed)?;
         Ok((run, totals, saving))

@@ -1,14 +1,18 @@
-//! What is said about a loss or a gradient that is not finite.
+//! What is done about a loss or a gradient that is not finite.
 //!
 //! The step that met it has failed as a whole: parameters, optimizer and buffers are as they were.
-//! So the batch can be computed once more, slowly, to find out where it went wrong first.
+//! So the batch can be computed once more, value by value, to find out where it went wrong first, and
+//! kept for others to do so.
 
 use gradus_tensor::{
-    DType, Error, ErrorKind, Parameter, RngState, Tensor, as_one_plan, evaluate, first_not_finite,
-    no_grad, set_rng_state,
+    DType, Error, ErrorKind, Parameter, Result, RngState, Tensor, as_one_plan, no_grad,
+    set_rng_state, with_samples,
 };
 
-use super::Objective;
+use super::dump::{Dump, DumpedStep, Dumps};
+use super::probe::probe;
+use super::{Cost, Objective};
+use crate::Build;
 
 /// What the checks call what they look at.
 const LOSS: &str = "loss";
@@ -38,65 +42,137 @@ pub(super) fn check_gradients(parameters: &[Parameter], norm: Option<&Tensor>) {
     });
 }
 
-/// The error of a step, with what was not finite first, and the samples of the batch.
-pub(super) fn explain<O: Objective>(
-    error: Error,
-    objective: &O,
-    batch: &O::Batch,
-    random: RngState,
-    samples: &[usize],
-) -> Error {
-    let message = error.message();
-    let starts = |what: &str| message.starts_with(&format!("{what} "));
-    if error.kind() != ErrorKind::Value || !(starts(LOSS) || starts(GRADIENT)) {
-        return error;
-    }
-    let place = first_bad(objective, batch, random).unwrap_or_else(|| {
-        "computed once more, every element is finite: the sum of the squares of the gradients \
-         overflows"
-            .to_owned()
-    });
-    let message = format!(
-        "{message}\n  {place}\n  samples of the batch: {}\n  no parameter was changed; training \
-         diverged, try a lower learning rate or clip the gradients, and look at these samples",
-        listed(samples)
-    );
-    Error::new(ErrorKind::Value, message)
+/// A batch whose step may fail, and what it takes to compute it again.
+pub(super) struct Attempt<'a, O: Objective> {
+    pub objective: &'a O,
+    pub batch: &'a O::Batch,
+    /// The random generator before the step.
+    pub random: RngState,
+    /// Where gradients are accumulated, the samples of the step before the batch.
+    pub first_sample: Option<usize>,
+    /// Steps of the optimizer before it.
+    pub steps_before: u64,
+    /// The epoch and the batch in it, both counted from 1, and the batches of the epoch.
+    pub place: (u64, usize, usize),
+    /// Which samples they are, and what each is known by.
+    pub samples: &'a dyn Fn() -> Vec<usize>,
+    pub name: &'a dyn Fn(usize) -> String,
 }
 
-/// What is not finite first: a parameter, the output of a layer, the loss or a gradient.
-fn first_bad<O: Objective>(objective: &O, batch: &O::Batch, random: RngState) -> Option<String> {
-    let parameters = objective.module().named_parameters();
-    // What the failed step has left is none of this search's business.
-    let _ = evaluate();
-    for (name, parameter) in &parameters {
-        if !parameter.value().is_all_finite() {
-            return Some(format!("first not finite: the values of the parameter `{name}`"));
+impl<O: Objective> Attempt<'_, O> {
+    /// The error of the step: what was not finite first, the samples of the batch, and where the
+    /// step is kept.
+    pub fn explain(&self, error: Error, dumps: Option<&Dumps>) -> Error {
+        let (epoch, batch, batches) = self.place;
+        let error = match self.is_not_finite(&error) {
+            true => self.explain_not_finite(&error, dumps),
+            false => error,
+        };
+        error.context(format_args!("epoch {epoch}, batch {batch} of {batches}"))
+    }
+
+    fn is_not_finite(&self, error: &Error) -> bool {
+        let starts = |what: &str| error.message().starts_with(&format!("{what} "));
+        error.kind() == ErrorKind::Value && (starts(LOSS) || starts(GRADIENT))
+    }
+
+    fn explain_not_finite(&self, error: &Error, dumps: Option<&Dumps>) -> Error {
+        let samples = (self.samples)();
+        // First, as a look at the step might fail too.
+        let kept = dumps.and_then(|dumps| self.keep(error, &samples, dumps));
+        let mut lines = vec![error.message().to_owned(), self.first_bad()];
+        let numbers = samples.iter().map(usize::to_string);
+        lines.push(format!("samples of the batch: {}", listed(numbers)));
+        lines.extend(self.bad_samples(&samples));
+        lines.push(
+            "no parameter was changed; training diverged, try a lower learning rate or clip the \
+             gradients, and look at these samples"
+                .to_owned(),
+        );
+        lines.extend(kept);
+        Error::new(ErrorKind::Value, lines.join("\n  "))
+    }
+
+    /// What is not finite first.
+    fn first_bad(&self) -> String {
+        set_rng_state(self.random);
+        let looked = probe(self.objective.module(), || self.cost().loss);
+        match looked.as_ref().map(|probe| probe.first_not_finite()) {
+            Ok(Some(first)) => format!("first not finite: {first}"),
+            Ok(None) => "computed once more, every value is finite: the sum of the squares of the \
+                         gradients overflows"
+                .to_owned(),
+            Err(error) => format!("computed once more, it fails otherwise: {}", error.message()),
         }
-        parameter.zero_grad();
     }
-    set_rng_state(random);
-    let (cost, layer) = first_not_finite(|| objective.cost(batch));
-    if let Some(layer) = layer {
-        return Some(format!("first not finite: the output of {layer}"));
+
+    fn cost(&self) -> Cost {
+        let cost = || self.objective.cost(self.batch);
+        match self.first_sample {
+            Some(first) => with_samples(first, self.objective.samples(self.batch), cost),
+            None => cost(),
+        }
     }
-    if !cost.loss.is_all_finite() {
-        return Some("first not finite: the loss itself; all layers put out finite numbers".into());
+
+    /// The samples that are not finite themselves.
+    fn bad_samples(&self, samples: &[usize]) -> Option<String> {
+        let mut bad: Vec<usize> = Vec::new();
+        for (_, tensor) in self.objective.tensors(self.batch) {
+            if tensor.is_all_finite() || tensor.shape().first() != Some(&samples.len()) {
+                continue;
+            }
+            let of_batch = (0..samples.len()).filter(|&i| !tensor.narrow(0, i, 1).is_all_finite());
+            bad.extend(of_batch.map(|i| samples[i]));
+        }
+        bad.sort_unstable();
+        bad.dedup();
+        (!bad.is_empty()).then(|| {
+            let names = bad.iter().map(|&sample| (self.name)(sample));
+            format!("not finite themselves: {}", listed(names))
+        })
     }
-    cost.loss.backward();
-    let _ = evaluate();
-    // Backward comes to the last layers first.
-    let bad = parameters.iter().rev().find(|(_, p)| p.grad().is_some_and(|g| !g.is_all_finite()));
-    bad.map(|(name, _)| format!("first not finite: the gradient of the parameter `{name}`"))
+
+    /// Keeps the step, and says where, or why not.
+    fn keep(&self, error: &Error, samples: &[usize], dumps: &Dumps) -> Option<String> {
+        let (epoch, batch, _) = self.place;
+        let tensors = self.objective.tensors(self.batch);
+        if tensors.is_empty() {
+            return None;
+        }
+        let save = || -> Result<String> {
+            let dump = Dump {
+                model: self.objective.module().state_dict(),
+                batch: tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(),
+                step: DumpedStep {
+                    version: DumpedStep::VERSION,
+                    steps_before: self.steps_before,
+                    epoch,
+                    batch,
+                    samples: samples.to_vec(),
+                    first_sample: self.first_sample,
+                    random: (self.random.seed, self.random.stream),
+                    error: error.message().to_owned(),
+                    build: Build::current(),
+                },
+                files: dumps.files.clone(),
+            };
+            let path = dump.save(&dumps.folder)?;
+            Ok(format!(
+                "the step is kept: gradus replay {} computes it again, layer by layer",
+                path.display()
+            ))
+        };
+        Some(save().unwrap_or_else(|error| format!("the step is not kept: {}", error.message())))
+    }
 }
 
-/// The first samples, in order.
-fn listed(samples: &[usize]) -> String {
+/// The first of a list, and how many more there are.
+fn listed(samples: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 64;
-    let text: Vec<String> = samples.iter().take(SHOWN).map(usize::to_string).collect();
     let more = match samples.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{}{more}", text.join(", "))
+    let shown: Vec<String> = samples.take(SHOWN).collect();
+    format!("{}{more}", shown.join(", "))
 }

@@ -1,7 +1,7 @@
 //! The trainer: a loop that loses nothing and hides nothing.
 //!
 //! [`Trainer::fit`] is the loop; the file it stands in reads top to bottom. What it is made of serves
-//! a loop of your own: [`Accumulator`], [`Ema`], [`EarlyStopping`], [`find_lr`],
+//! a loop of your own: [`Accumulator`], [`Ema`], [`EarlyStopping`], [`find_lr`], [`probe()`],
 //! [`clip_grad_norm_`](gradus_nn::optim::clip_grad_norm_), the schedules of
 //! [`lr_scheduler`](gradus_nn::optim::lr_scheduler), [`checkpoint`](crate::checkpoint). What users
 //! add is a [`Callback`].
@@ -12,28 +12,33 @@
 
 mod accumulate;
 mod callback;
+mod dump;
 mod early_stopping;
 mod ema;
 mod fit;
 mod guard;
 mod lr_finder;
 mod objective;
+mod probe;
 mod saving;
 mod state;
 mod validate;
 
 use std::time::Duration;
 
+use gradus_nn::StateDict;
 use gradus_nn::optim::Optimizer;
 use gradus_tensor::{Device, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 pub use accumulate::Accumulator;
 pub use callback::{Callback, Control, EpochStart, FitStart, StepEnd};
+pub use dump::{Dump, DumpedStep, Dumps};
 pub use early_stopping::EarlyStopping;
 pub use ema::Ema;
 pub use lr_finder::{LrCurve, find_lr};
 pub use objective::{Cost, Objective, Supervised};
+pub use probe::{Numbers, Pass, Probe, Probed, probe};
 
 use crate::checkpoint::CheckpointFolder;
 use crate::config::Scheduler;
@@ -51,8 +56,10 @@ use state::Totals;
 /// | [`ema`](Trainer::ema) | off | averages of the weights |
 /// | [`validate_every`](Trainer::validate_every), [`validate_every_steps`](Trainer::validate_every_steps) | 1 epoch | when to validate |
 /// | [`early_stopping`](Trainer::early_stopping) | off | on the validation loss, or else the training loss |
+/// | [`restore_best`](Trainer::restore_best) | off | end with the best weights rather than the last |
 /// | [`checkpoints`](Trainer::checkpoints) | off | save the run, and go on from where it was saved |
 /// | [`guard`](Trainer::guard) | on | stop before an update with a loss or gradient that is not finite |
+/// | [`dumps`](Trainer::dumps) | off | keep such a step, to compute it again |
 /// | [`fast_dev_run`](Trainer::fast_dev_run), [`overfit_one_batch`](Trainer::overfit_one_batch) | off | to find mistakes |
 ///
 /// ```
@@ -81,12 +88,22 @@ pub struct Trainer<'a> {
     schedule: Option<Scheduler>,
     ema: Option<Ema>,
     early_stopping: Option<EarlyStopping>,
+    best: Option<Best>,
     checkpoints: Option<Checkpoints>,
+    dumps: Option<Dumps>,
     callbacks: Vec<Box<dyn Callback + 'a>>,
     /// Makes the metric that suits the task, empty.
     score: Option<Box<dyn Fn() -> Score + 'a>>,
     device: Device,
     identity: String,
+}
+
+/// The best weights so far.
+struct Best {
+    /// After how many steps.
+    step: u64,
+    /// Parameters, or their averages, and buffers.
+    weights: StateDict,
 }
 
 struct Options {
@@ -99,6 +116,7 @@ struct Options {
     ema: Option<f64>,
     validate_epochs: u64,
     validate_steps: Option<u64>,
+    restore_best: bool,
     guard: bool,
     fast_dev_run: bool,
     overfit_one_batch: bool,
@@ -180,6 +198,11 @@ pub struct Fit {
     pub epochs: Vec<EpochSummary>,
     /// How long it took, interruptions left out.
     pub seconds: f64,
+    /// Of it, since the run began or went on, how long the loop waited for its state to be copied
+    /// into checkpoints. They are written meanwhile.
+    pub paused: f64,
+    /// The step whose weights the model has been given back, if they were asked for.
+    pub restored: Option<u64>,
     /// Why it is over.
     pub ended: Ended,
 }
@@ -226,6 +249,7 @@ impl<'a> Trainer<'a> {
                 ema: None,
                 validate_epochs: 1,
                 validate_steps: None,
+                restore_best: false,
                 guard: true,
                 fast_dev_run: false,
                 overfit_one_batch: false,
@@ -233,7 +257,9 @@ impl<'a> Trainer<'a> {
             schedule: None,
             ema: None,
             early_stopping: None,
+            best: None,
             checkpoints: None,
+            dumps: None,
             callbacks: Vec::new(),
             score: None,
             device: Device::Cpu,
@@ -260,6 +286,10 @@ impl<'a> Trainer<'a> {
         validate_every(epochs: u64) validate_epochs = epochs;
         /// Validates after every so many steps instead.
         validate_every_steps(steps: u64) validate_steps = Some(steps);
+        /// Whether the model ends with the weights with the lowest validation loss, or without
+        /// validation the lowest training loss of an epoch, rather than with the last: Keras's
+        /// `restore_best_weights`. They are kept in memory, and in checkpoints.
+        restore_best(restore: bool) restore_best = restore;
         /// Whether to look if the loss and the gradients are finite before each update.
         guard(guard: bool) guard = guard;
         /// One batch of training and one of validation, to see whether everything fits. Nothing
@@ -289,6 +319,14 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Trainer<'a> {
         self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Keeps a step that the [`guard`](Trainer::guard) has stopped, with its batch and the values
+    /// before it: see [`Dump`].
+    #[must_use]
+    pub fn dumps(mut self, dumps: Dumps) -> Trainer<'a> {
+        self.dumps = Some(dumps);
         self
     }
 

@@ -15,6 +15,12 @@ pub trait Objective {
     /// How many samples a batch has.
     fn samples(&self, batch: &Self::Batch) -> usize;
 
+    /// The tensors of a batch under names of your own, for the [`Dump`](super::Dump) of a step that
+    /// goes wrong. None by default: then there is no dump.
+    fn tensors(&self, _batch: &Self::Batch) -> Vec<(&'static str, Tensor)> {
+        Vec::new()
+    }
+
     /// Records the forward pass and the loss of a batch.
     fn cost(&self, batch: &Self::Batch) -> Cost;
 }
@@ -85,6 +91,10 @@ impl Objective for Supervised<'_> {
 
     fn samples(&self, (inputs, _): &(Tensor, Tensor)) -> usize {
         inputs.try_shape().ok().and_then(|shape| shape.first().copied()).unwrap_or(0)
+    }
+
+    fn tensors(&self, (inputs, targets): &(Tensor, Tensor)) -> Vec<(&'static str, Tensor)> {
+        vec![("inputs", inputs.clone()), ("targets", targets.clone())]
     }
 
     fn cost(&self, (inputs, targets): &(Tensor, Tensor)) -> Cost {

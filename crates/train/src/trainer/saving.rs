@@ -24,6 +24,7 @@ impl Trainer<'_> {
         if saving.last_name.as_ref() == Some(&name) {
             return Ok(());
         }
+        let began = Instant::now();
         self.each(|c| c.on_save())?;
         (run.seconds, run.epoch_seconds) = saving.clocks.now();
         let files = state::save(self, module, run, totals)?.to_files()?;
@@ -31,6 +32,7 @@ impl Trainer<'_> {
         let before = writer.save(name.clone(), files, best);
         saving.last_name = Some(name);
         saving.last = Instant::now();
+        saving.paused += saving.last - began;
         self.report(before)
     }
 
@@ -70,6 +72,8 @@ pub(super) struct Saving {
     pub keep_best: bool,
     last: Instant,
     last_name: Option<String>,
+    /// How long the loop has waited for checkpoints.
+    pub paused: Duration,
     /// The signal that asks to stop.
     pub stop: Option<&'static str>,
     clocks: Clocks,
@@ -114,6 +118,7 @@ impl Saving {
             keep_best: checkpoints.is_some_and(|c| c.keep_best),
             last: now,
             last_name: resumed,
+            paused: Duration::ZERO,
             stop: None,
             clocks,
         })

@@ -10,7 +10,7 @@ use gradus_tensor::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Accumulator, Cost, EpochSummary, Trainer, Validation};
+use super::{Accumulator, Best, Cost, EpochSummary, Trainer, Validation};
 use crate::checkpoint::Checkpoint;
 use crate::metrics::{Mean, Score, ScoreValue};
 
@@ -36,10 +36,16 @@ pub(super) struct Run {
     pub score_terms: usize,
     /// The last validation of the epoch that is running.
     pub validation: Option<Validation>,
+    /// Validations done.
+    #[serde(default)]
+    pub validations: u64,
     /// The epochs done.
     pub epochs: Vec<EpochSummary>,
     /// The best value so far, and the checkpoint that holds it.
     pub best: Option<(f64, String)>,
+    /// The step of the best weights, where they are kept.
+    #[serde(default)]
+    pub best_step: Option<u64>,
     pub early_stopping: Option<(Option<f64>, usize)>,
     /// Why the run has ended, if it has ended for good.
     pub stopped: Option<String>,
@@ -101,6 +107,10 @@ pub(super) fn save(
     if let Some(ema) = &trainer.ema {
         put("ema", &ema.state_dict());
     }
+    run.best_step = trainer.best.as_ref().map(|best| best.step);
+    if let Some(best) = &trainer.best {
+        put("best", &best.weights);
+    }
     put("totals.loss", &totals.loss.state_dict());
     if let Some(score) = &totals.score {
         put("totals.score", &score.state_dict());
@@ -147,6 +157,7 @@ pub(super) fn restore(
     if let Some(ema) = &mut trainer.ema {
         ema.load_state_dict(&of("ema"))?;
     }
+    trainer.best = run.best_step.map(|step| Best { step, weights: of("best") });
     totals.loss.load_state_dict(&of("totals.loss"), run.loss_terms)?;
     if let Some(score) = &mut totals.score {
         score.load_state_dict(&of("totals.score"), run.score_terms)?;

@@ -1,12 +1,13 @@
 //! Validation, and what follows from it: the best checkpoint, early stopping, an epoch's line.
 
 use gradus_data::{Collate, DataLoader, Dataset};
+use gradus_nn::Module;
 use gradus_tensor::{Result, Tensor, evaluate, no_grad, rng_state, set_rng_state};
 
 use super::callback::Control;
 use super::saving::Saving;
 use super::state::{Run, Totals};
-use super::{EpochSummary, Objective, Trainer, Validation};
+use super::{Best, EpochSummary, Objective, Trainer, Validation};
 use crate::checkpoint::CheckpointFolder;
 
 impl Trainer<'_> {
@@ -89,32 +90,49 @@ impl Trainer<'_> {
     {
         let Some(loader) = validation else { return Ok(()) };
         let found = self.validate_averaged(objective, loader)?;
-        for callback in &mut self.callbacks {
-            callback.on_validation_end(&found, run.step, control)?;
-        }
-        self.judge(found.loss, run, control, saving);
+        self.tell(&found, run, control)?;
+        self.judge(found.loss, objective.module(), run, control, saving)?;
         run.validation = Some(found);
         Ok(())
+    }
+
+    fn tell(&mut self, found: &Validation, run: &mut Run, control: &mut Control) -> Result<()> {
+        run.validations += 1;
+        let mut callbacks = self.callbacks.iter_mut();
+        callbacks.try_for_each(|callback| callback.on_validation_end(found, run.step, control))
     }
 
     /// Whether a value is the best so far, and whether there has been none for too long.
     pub(super) fn judge(
         &mut self,
         value: f64,
+        module: &dyn Module,
         run: &mut Run,
         control: &mut Control,
-        saving: &mut Saving,
-    ) {
+        saving: &Saving,
+    ) -> Result<()> {
         let better = run.best.as_ref().is_none_or(|(best, _)| value < *best);
-        if better && saving.keep_best {
+        if better {
             run.best = Some((value, CheckpointFolder::name(run.step, 0)));
-            control.save = true;
+            control.save |= saving.keep_best;
+            if self.options.restore_best {
+                let weights = self.averaged(|| Ok(module.state_dict()))?;
+                self.best = Some(Best { step: run.step, weights });
+            }
         }
         if let Some(stopping) = &mut self.early_stopping
             && stopping.look(value)
         {
             control.stop("early stopping: no improvement for too long");
         }
+        Ok(())
+    }
+
+    /// Gives the model the best weights, if that was asked for; which step they are of.
+    pub(super) fn take_best(&mut self, module: &dyn Module) -> Result<Option<u64>> {
+        let Some(Best { step, weights }) = self.best.take() else { return Ok(None) };
+        module.load_state_dict(&weights)?;
+        Ok(Some(step))
     }
 
     /// The metrics of the epoch, validation included.
@@ -135,9 +153,7 @@ impl Trainer<'_> {
         let mut found = run.validation.take();
         if let Some(loader) = validation.filter(|_| self.validates_after(run.epoch + 1)) {
             let validated = self.validate_averaged(objective, loader)?;
-            for callback in &mut self.callbacks {
-                callback.on_validation_end(&validated, run.step, &mut Control::default())?;
-            }
+            self.tell(&validated, run, &mut Control::default())?;
             found = Some(validated);
         }
         let (epoch, samples) = (run.epoch + 1, run.epoch_samples);
@@ -150,14 +166,17 @@ impl Trainer<'_> {
         O: Objective,
         D: Dataset<Item: Collate<Batch = O::Batch>> + 'static,
     {
-        if let Some(ema) = &self.ema {
-            ema.swap()?;
-        }
-        let found = self.validate(objective, loader);
-        if let Some(ema) = &self.ema {
-            ema.swap()?;
-        }
+        let found = self.averaged(|| self.validate(objective, loader));
         objective.module().train(true);
         found
+    }
+
+    /// Runs `f` while the model has the averaged weights, if there are any.
+    fn averaged<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        let Some(ema) = &self.ema else { return f() };
+        ema.swap()?;
+        let result = f();
+        ema.swap()?;
+        result
     }
 }
