@@ -20,6 +20,7 @@ mod evaluate;
 pub mod log;
 pub mod metrics;
 mod mistakes;
+pub mod numbers;
 mod progress;
 mod receipt;
 pub mod report;

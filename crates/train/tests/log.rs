@@ -283,9 +283,9 @@ fn runs_are_compared_to_the_bit() {
     assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
     for part in [
         "same and one have the same steps; their models are the same, to the bit",
-        "longer and one are equal to step 45, where one ends\n  - epochs = 2\n  + epochs = 1",
+        "longer and one are equal to step 45, where one ends\n  --- one\n  +++ longer\n  - epochs = 1\n",
         "other and one first differ at step 1 (epoch 1): the learning rate is 0.004 and 0.003",
-        "  - lr = 0.004\n  + lr = 0.003",
+        "  --- one\n  +++ other\n  - lr = 0.003\n  + lr = 0.004",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

@@ -33,6 +33,7 @@ mod score;
 mod scores;
 mod top_k;
 
+pub(crate) use crate::numbers::thousands;
 pub use accuracy::Accuracy;
 pub use auroc::AUROC;
 pub use average::Average;
@@ -52,7 +53,6 @@ pub use precision::Precision;
 pub use r2_score::R2Score;
 pub(crate) use ranking::refuse_micro;
 pub use recall::Recall;
-pub(crate) use report::thousands;
 pub use report::{
     ClassReport, Classification, EpochMetrics, Evaluation, Language, Regression, RunMetrics,
 };
