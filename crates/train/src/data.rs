@@ -67,6 +67,13 @@ impl Data {
         (choose(&order[held..]), choose(&order[..held]))
     }
 
+    /// The first so many samples, or all if there are fewer.
+    pub(crate) fn first(&self, count: usize) -> Data {
+        let indices = (0..self.samples.len().min(count)).collect();
+        let samples = Arc::new(Selection { samples: self.samples.clone(), indices });
+        Data { samples, spec: self.spec.clone() }
+    }
+
     /// The samples.
     pub fn samples(&self) -> &Samples {
         &self.samples

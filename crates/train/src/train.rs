@@ -10,7 +10,8 @@ use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
 use crate::log::{Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart};
-use crate::metrics::Score;
+use crate::metrics::{Score, ScoreValue};
+use crate::numbers::thousands;
 use crate::progress::EpochProgress;
 use crate::receipt::{config_hash, identity};
 use crate::trainer::{
@@ -18,7 +19,7 @@ use crate::trainer::{
     LrCurve, StepEnd, Supervised, Trainer, find_lr,
 };
 use crate::{
-    Build, Config, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics, check,
+    Build, Config, EpochMetrics, Evaluation, Pace, Progress, Receipt, RunFolder, RunMetrics, check,
     data_hash, evaluate, examine, report, weight_hash,
 };
 
@@ -35,9 +36,10 @@ pub struct RunOptions {
     pub checkpoints: bool,
     /// Ends after so many steps; schedules do not know of it.
     pub stop_after: Option<u64>,
-    /// One batch of training and one of validation; no folder is made.
+    /// One batch of training, one of validation and one of the test; no folder is made.
     pub fast_dev_run: bool,
-    /// Trains on the first batch again and again; no folder is made.
+    /// Trains on the first batch again and again, with a constant learning rate and without early
+    /// stopping, and says whether it was learned by heart; no folder is made.
     pub overfit_one_batch: bool,
 }
 
@@ -54,6 +56,13 @@ impl Default for RunOptions {
         }
     }
 }
+
+/// How often the one batch is visited at least: what a network does not know by heart by then it
+/// will not.
+const OVERFIT_STEPS: usize = 200;
+
+/// Of those, a line is shown of every so many.
+const OVERFIT_LINES: usize = 20;
 
 /// Which run to go on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,9 +136,15 @@ pub fn run_observed(
     let mut config = config.clone();
     config.check()?;
     config.make_absolute();
+    if options.overfit_one_batch {
+        config.epochs = config.epochs.max(OVERFIT_STEPS);
+        config.schedule = None;
+        config.training.validation.0 = 0.0;
+        config.training.early_stopping = None;
+    }
     let reading = progress.reading(config.data.name());
     let data = config.open(Split::Train)?;
-    let test_data = config.open(Split::Test)?;
+    let mut test_data = config.open(Split::Test)?;
     drop(reading);
     check(&config, &data, &test_data)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
@@ -198,6 +213,10 @@ pub fn run_observed(
             config: &config,
             epoch: None,
             metrics: RunMetrics::default(),
+            every: if options.overfit_one_batch { OVERFIT_LINES } else { 1 },
+            started: Instant::now(),
+            pace: None,
+            batch: 0,
         });
     if let Some(folder) = &folder {
         let start = RunStart {
@@ -232,10 +251,17 @@ pub fn run_observed(
     if interrupted {
         return Ok(Outcome { folder, test: None, ended: fit.ended });
     }
+    if options.overfit_one_batch {
+        progress.line(by_heart(&fit.epochs));
+        return Ok(Outcome { folder, test: None, ended: fit.ended });
+    }
+    if options.fast_dev_run {
+        test_data = test_data.first(config.batch_size);
+    }
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
     if let Some(folder) = &folder {
-        folder.save_model(&model)?;
+        folder.save_model(&model).map_err(|error| unfinished(error, folder))?;
     }
     let evaluating = Instant::now();
     let workers = options.workers;
@@ -243,9 +269,11 @@ pub fn run_observed(
         examine(&model, &*criterion, &test_data, workers, device, &mut test_metrics, fit.step)?;
     let test = end.evaluation.clone();
     if let (Some(folder), Some(hashes)) = (&folder, hashes) {
+        let unfinished = |error| unfinished(error, folder);
         observers.evaluation_end(&end)?;
         let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(EpochMetrics::of).collect();
-        folder.save_metrics(&RunMetrics { epochs, test: Some(test.clone()) })?;
+        let metrics = RunMetrics { epochs, test: Some(test.clone()) };
+        folder.save_metrics(&metrics).map_err(unfinished)?;
         let (train_hash, test_hash) = hashes.join().unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Data, "hashing the data panicked; check the dataset"))
         })?;
@@ -259,19 +287,56 @@ pub fn run_observed(
             epochs: fit.epochs,
             weights: weight_hash(&model)?,
         };
-        observers.run_end(&RunEnd {
+        let end = RunEnd {
             step: receipt.steps,
             seconds: fit.seconds + evaluating.elapsed().as_secs_f64(),
             weights_sha256: receipt.weights.clone(),
             data_sha256: Some(receipt.train_data.clone()),
-        })?;
+        };
+        observers.run_end(&end).map_err(unfinished)?;
         // Their files are whole before the report is made.
         drop(observers);
-        report::write(folder, Some(&test_data))?;
+        report::write(folder, Some(&test_data)).map_err(unfinished)?;
         // With its receipt, the run is finished.
-        folder.save_receipt(&receipt)?;
+        folder.save_receipt(&receipt).map_err(unfinished)?;
+    }
+    if options.fast_dev_run {
+        progress.line("everything fits: one batch was trained on, and one tested");
+        return Ok(Outcome { folder, test: None, ended: fit.ended });
     }
     Ok(Outcome { folder, test: Some(test), ended: fit.ended })
+}
+
+/// The end of a run that could not be written, perhaps as the disk is full: its checkpoints are as
+/// they were.
+fn unfinished(error: Error, folder: &RunFolder) -> Error {
+    let message = format!(
+        "{}; when that is mended, gradus train --resume {} goes on from the last checkpoint",
+        error.message(),
+        folder.path().display()
+    );
+    Error::new(error.kind(), message)
+}
+
+/// Whether one batch was learned by heart: each sample is right, or hardly any of the loss is left.
+fn by_heart(epochs: &[EpochSummary]) -> String {
+    let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else {
+        return "nothing was trained".to_owned();
+    };
+    let (steps, samples) = (epochs.len(), thousands(last.samples as u64));
+    let losses = format!("loss {:.4} → {:.4}", first.loss, last.loss);
+    let right = matches!(last.score, Some(ScoreValue::Accuracy(share)) if share == 1.0);
+    match right || last.loss.abs() < 0.01 * first.loss.abs() {
+        true => format!(
+            "learned by heart: {samples} samples in {steps} steps, {losses}; model, loss and \
+             optimizer fit together"
+        ),
+        false => format!(
+            "not learned by heart: {samples} samples in {steps} steps, {losses}; try another \
+             learning rate (--lr, --find-lr), a larger model, or look for a mistake in labels and \
+             loss (gradus check)"
+        ),
+    }
 }
 
 /// The loss of a configuration's model at rising learning rates.
@@ -392,6 +457,25 @@ struct Shown<'a> {
     config: &'a Config,
     epoch: Option<EpochProgress<'a>>,
     metrics: RunMetrics,
+    /// Of every so many epochs, a line is shown.
+    every: usize,
+    started: Instant,
+    pace: Option<Pace>,
+    /// Batches of the epoch done.
+    batch: usize,
+}
+
+impl Shown<'_> {
+    /// Seconds that are left when so many batches of all epochs are.
+    fn left(&self, pace: &Pace, batches: usize) -> Option<f64> {
+        let (config, keys) = (self.config, &self.config.training);
+        let now = self.started.elapsed().as_secs_f64();
+        let steps = keys.max_steps.map(|steps| steps.get() * keys.accumulate.get());
+        let all = steps.unwrap_or(usize::MAX).min(config.epochs * batches);
+        let left = pace.left(now, all as u64)?;
+        let limit = keys.max_minutes.map_or(f64::INFINITY, |minutes| 60.0 * minutes.0 - now);
+        Some(left.min(limit).max(0.0))
+    }
 }
 
 impl Callback for Shown<'_> {
@@ -404,29 +488,44 @@ impl Callback for Shown<'_> {
     }
 
     fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
-        let bar = self.progress.epoch(epoch.epoch as usize, self.config.epochs, epoch.batches);
-        bar.steps(epoch.done);
+        let EpochStart { epoch, batches, done } = *epoch;
+        let bar = self.progress.epoch(epoch as usize, self.config.epochs, batches, done);
         self.epoch = Some(bar);
+        self.batch = done;
+        if self.pace.is_none() {
+            let before = (epoch as usize - 1) * batches + done;
+            self.pace = Some(Pace::new(self.started.elapsed().as_secs_f64(), before as u64));
+        }
         Ok(())
     }
 
     fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
-        if let Some(epoch) = &self.epoch {
-            epoch.steps(step.batch);
+        let Some(pace) = &mut self.pace else { return Ok(()) };
+        let samples = (step.batch - self.batch) * step.samples;
+        self.batch = step.batch;
+        let done = (step.epoch as usize - 1) * step.batches + step.batch;
+        pace.mark(self.started.elapsed().as_secs_f64(), done as u64, samples as u64);
+        if let (Some(mut epoch), Some(pace)) = (self.epoch.take(), &self.pace) {
+            let left = self.left(pace, step.batches);
+            epoch.steps(step.batch, || step.loss.item::<f64>(), step.lr, pace, left)?;
+            self.epoch = Some(epoch);
         }
         Ok(())
     }
 
     fn on_epoch_end(&mut self, epoch: &EpochSummary, _control: &mut Control) -> Result<()> {
         let Some(metrics) = EpochMetrics::of(epoch) else { return Ok(()) };
-        if let Some(bar) = self.epoch.take() {
+        let shown = metrics.epoch.is_multiple_of(self.every) || metrics.epoch == 1;
+        if let Some(bar) = self.epoch.take().filter(|_| shown) {
             bar.finish(&metrics);
         }
         self.metrics.epochs.push(metrics);
-        match self.folder {
-            Some(folder) => folder.save_metrics(&self.metrics),
-            None => Ok(()),
+        // They are written again after the next epoch and at the end: a disk that is full does not
+        // end the run here.
+        if let Some(Err(error)) = self.folder.map(|folder| folder.save_metrics(&self.metrics)) {
+            self.progress.warning(format_args!("{}; training goes on", error.message()));
         }
+        Ok(())
     }
 
     fn on_warning(&mut self, warning: &str) -> Result<()> {
