@@ -145,7 +145,9 @@ fn tables_hold_the_same_numbers() {
         assert_eq!(row[2].parse::<f64>().unwrap().to_bits(), step.loss.to_bits());
         assert_eq!(row[4].parse::<f64>().ok(), step.gradient_norm());
     }
-    assert!(epochs.starts_with("epoch,step,loss,accuracy,seconds,samples_per_second\n1,45,"));
+    let header = "epoch,step,loss,accuracy,validation_loss,validation_accuracy,seconds,\
+                  samples_per_second\n1,45,";
+    assert!(epochs.starts_with(header), "{epochs}");
 }
 
 #[test]

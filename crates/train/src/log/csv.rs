@@ -64,10 +64,19 @@ impl Observer for Csv {
         };
         if !*named {
             *named = true;
-            epochs.line(&format!("epoch,step,loss,{name},seconds,samples_per_second"))?;
+            epochs.line(&format!(
+                "epoch,step,loss,{name},validation_loss,validation_{name},seconds,\
+                 samples_per_second"
+            ))?;
         }
+        let validation = metrics.validation.as_ref();
+        let loss = validation.map_or(String::new(), |validation| validation.loss.to_string());
+        let validated = validation.and_then(|validation| validation.score.as_ref());
+        let validated = validated.map_or(String::new(), |score| match score {
+            ScoreValue::Accuracy(value) | ScoreValue::MeanAbsoluteError(value) => value.to_string(),
+        });
         epochs.line(&format!(
-            "{},{},{},{score},{:.6},{:.1}",
+            "{},{},{},{score},{loss},{validated},{:.6},{:.1}",
             metrics.epoch, end.step, metrics.loss, metrics.seconds, metrics.samples_per_second
         ))
     }
