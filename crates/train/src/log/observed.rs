@@ -91,4 +91,12 @@ impl Callback for Observed<'_, '_> {
     fn on_save(&mut self) -> Result<()> {
         self.observers.flush()
     }
+
+    fn on_checkpoint(&mut self, name: &str) -> Result<()> {
+        self.observers.checkpoint(name)
+    }
+
+    fn on_warning(&mut self, warning: &str) -> Result<()> {
+        self.observers.warning(warning)
+    }
 }
