@@ -67,11 +67,22 @@ impl Progress {
         Reading { spinner }
     }
 
-    /// Says what is about to be trained, on what.
-    pub fn started(&self, config: &Config, train: &Data, test: &Data, parameters: usize) {
+    /// Says what is about to be trained, on what, and how many samples are held out to validate with.
+    pub fn started(
+        &self,
+        config: &Config,
+        train: &Data,
+        held_out: usize,
+        test: &Data,
+        parameters: usize,
+    ) {
         let spec = train.spec();
+        let held_out = match held_out {
+            0 => String::new(),
+            n => format!("{} to validate, ", thousands(n as u64)),
+        };
         self.line(format_args!(
-            "{}: {} to train on, {} to test, {}\n{} parameters, {} with {} threads, seed {}",
+            "{}: {} to train on, {held_out}{} to test, {}\n{} parameters, {} with {} threads, seed {}",
             config.data.name(),
             spec.input.count(train.samples().len()),
             thousands(test.samples().len() as u64),

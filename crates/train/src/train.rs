@@ -167,6 +167,7 @@ pub fn run_observed(
         .shuffle(config.seed)
         .drop_last(config.drop_last)
         .workers(options.workers);
+    let held_out = validation_data.as_ref().map_or(0, |data| data.samples().len());
     let validation = validation_data.map(|data| {
         DataLoader::new(data.samples().clone()).batch_size(256).workers(options.workers)
     });
@@ -195,7 +196,7 @@ pub fn run_observed(
         folder.save_config(&config)?;
         folder.save_data(&spec)?;
     }
-    progress.started(&config, &data, &test_data, model.num_parameters());
+    progress.started(&config, &train_data, held_out, &test_data, model.num_parameters());
 
     // What went in is hashed while training goes on.
     let hashes = folder.as_ref().map(|_| {
