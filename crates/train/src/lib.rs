@@ -27,6 +27,7 @@ mod receipt;
 pub mod report;
 mod resident;
 mod run_folder;
+mod shown;
 mod summary;
 mod train;
 pub mod trainer;
