@@ -138,7 +138,7 @@ fn whatever_the_size_nothing_breaks() {
     for state in &states {
         for (columns, rows) in [(1, 1), (59, 17), (60, 18), (80, 24), (119, 60), (300, 100)] {
             let picture = picture(state, columns, rows);
-            assert_eq!(picture.lines().count(), rows.into());
+            assert_eq!(picture.lines().count(), usize::from(rows));
             if columns >= 59 {
                 assert!(picture.contains("epoch "), "{columns} × {rows}: {picture}");
             }
