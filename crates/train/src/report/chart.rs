@@ -28,7 +28,7 @@ pub(super) struct Chart {
     title: String,
     x_label: &'static str,
     log: bool,
-    from_zero: bool,
+    with_zero: bool,
     percent: bool,
     series: Vec<Series>,
 }
@@ -79,12 +79,12 @@ impl Series {
 impl Chart {
     pub(super) fn new(title: &str, x_label: &'static str) -> Chart {
         let title = title.to_owned();
-        Chart { title, x_label, log: false, from_zero: false, percent: false, series: Vec::new() }
+        Chart { title, x_label, log: false, with_zero: false, percent: false, series: Vec::new() }
     }
 
     /// With an axis that begins at 0.
-    pub(super) fn from_zero(self) -> Chart {
-        Chart { from_zero: true, ..self }
+    pub(super) fn with_zero(self) -> Chart {
+        Chart { with_zero: true, ..self }
     }
 
     /// Of shares, 0–1, that are written as percentages.
@@ -110,9 +110,9 @@ impl Chart {
         let Some(y) = Range::of(all().map(|point| point.1)) else { return String::new() };
         let log = self.log && y.low > 0.0 && y.high / y.low > 10.0;
         let scale = |y: f64| if log { y.log10() } else { y };
-        let y = if self.from_zero { Range { low: y.low.min(0.0), ..y } } else { y };
+        let y = if self.with_zero { Range { low: y.low.min(0.0), ..y } } else { y };
         let mut axis = Range { low: scale(y.low), high: scale(y.high) }.widened();
-        if self.from_zero && y.low == 0.0 {
+        if self.with_zero && y.low == 0.0 {
             axis.low = 0.0;
         }
         // All charts of a run begin where the run does.

@@ -167,7 +167,7 @@ impl Comparison {
                 .with(each(&|h: &History| validated(h, |v| v.score.as_ref().map(number)))),
             Chart::new("Loss, each step", "step").log(true).with(steps(|s| Some(s.loss))),
             Chart::new("Learning rate", "step")
-                .from_zero()
+                .with_zero()
                 .with(steps(|s| Some(s.lr)).into_iter().map(Series::stretches)),
             Chart::new("Gradient norm", "step").log(true).with(steps(StepEnd::gradient_norm)),
         ]

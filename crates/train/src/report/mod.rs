@@ -145,7 +145,7 @@ fn curves(history: &History) -> String {
             .colour(VALIDATION),
         Series::new("test", test).colour(TEST).dots(),
     ]);
-    let rate = Chart::new("Learning rate", "step").from_zero().with([Series::new(
+    let rate = Chart::new("Learning rate", "step").with_zero().with([Series::new(
         "learning rate",
         points(&|s| Some(s.lr)),
     )
