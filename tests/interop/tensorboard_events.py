@@ -3,6 +3,8 @@
     pip install -r tests/interop/requirements-tensorboard.txt
     gradus train --epochs 3 --tensorboard --out run
     python tests/interop/tensorboard_events.py run
+
+A run that was resumed has several files; what the later ones tell again counts once.
 """
 
 import json
@@ -19,7 +21,8 @@ def f32(x):
 
 def main(run):
     run = pathlib.Path(run)
-    (events,) = run.glob("events.out.tfevents.*")
+    files = sorted(run.glob("events.out.tfevents.*"))
+    assert files, f"{run} has no event files; train with --tensorboard"
     accumulator = EventAccumulator(str(run), size_guidance={"scalars": 0})
     accumulator.Reload()
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -40,10 +43,14 @@ def main(run):
     assert [step for step, _ in found] == [step for step, _ in norms], "other steps have norms"
     assert all(abs(a[1] - b[1]) <= 1e-6 * b[1] for a, b in zip(found, norms)), "other norms"
     check("epoch/loss", [(e["step"], e["loss"]) for e in epochs])
+    validated = [e for e in epochs if "validation" in e]
+    if validated:
+        check("validation/loss", [(e["step"], e["validation"]["loss"]) for e in validated])
+        check("validation/accuracy", [(e["step"], e["validation"]["score"]["accuracy"]) for e in validated])
     check("test/loss", [(test["step"], test["evaluation"]["average_loss"])])
     first = accumulator.Scalars("train/loss")[0]
     assert abs(first.wall_time - log[0]["environment"]["started"]) < 600, "the times are wrong"
-    print(f"{events.name}: TensorBoard reads what {run}/log.jsonl holds")
+    print(f"TensorBoard reads from {len(files)} files what {run}/log.jsonl holds")
 
 
 main(*sys.argv[1:])

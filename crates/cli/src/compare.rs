@@ -33,7 +33,7 @@ impl Compare {
         let read = |path: &PathBuf| Ok((path.display().to_string(), History::read(path)?));
         let comparison = compare(self.runs.iter().map(read).collect::<Result<_>>()?);
         fs::write(&self.out, comparison.html()).map_err(|error| {
-            let message = format!("cannot write {}: {error}", self.out.display());
+            let message = format!("cannot write {}: {error}; check the path", self.out.display());
             Error::new(ErrorKind::Io, message)
         })?;
         print(format_args!("{comparison}\n\ncurves: {}", self.out.display()))

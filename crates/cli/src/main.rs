@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod compare;
+mod dashboard;
 mod data;
 mod eval;
 mod manual;

@@ -8,9 +8,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use gradus::train::config::{DATASETS, Value};
 use gradus::train::log::{Observer, TensorBoard};
 use gradus::train::trainer::Ended;
-use gradus::train::{Config, Outcome, Progress, Resume, RunFolder, RunOptions, run_observed};
+use gradus::train::{
+    Backlog, Config, Outcome, Progress, Resume, RunFolder, RunOptions, run_observed,
+};
 use gradus::{Device, Error, ErrorKind, Result};
 
+use crate::dashboard::Dashboard;
 use crate::options::{self, Resources};
 use crate::print;
 
@@ -26,6 +29,7 @@ use crate::print;
   gradus train configs/mnist_mlp.toml --data-dir ~/mnist
   gradus train --data mnist --data-dir ~/mnist --batch-size 64 --epochs 3 --out runs/mnist
   gradus train configs/mnist_mlp.toml --resume auto
+  gradus train configs/mnist_mlp.toml --tui
   gradus train --resume runs/mnist-1 --epochs 20
   gradus eval \"$(gradus train --quiet)\"")]
 pub struct Train {
@@ -76,12 +80,12 @@ pub struct Train {
     #[arg(long, requires = "resume")]
     changed_data: bool,
 
-    /// Train on one batch and validate on one, to see whether everything fits; saves nothing
+    /// Train on one batch, validate and test on one, to see whether everything fits; saves nothing
     #[arg(long)]
     fast_dev_run: bool,
 
-    /// Train on the first batch again and again: a model that does not learn it by heart has a
-    /// mistake in it; saves nothing
+    /// Train on the first batch again and again, 200 times at least: a model that does not learn it
+    /// by heart has a mistake in it; saves nothing
     #[arg(long, conflicts_with = "resume")]
     overfit_one_batch: bool,
 
@@ -93,6 +97,10 @@ pub struct Train {
     /// Print nothing but the folder of the run
     #[arg(long)]
     quiet: bool,
+
+    /// Show the run on the whole terminal while it goes on: curves, speed, epochs, checkpoints
+    #[arg(long, conflicts_with_all = ["quiet", "fast_dev_run", "overfit_one_batch", "find_lr"])]
+    tui: bool,
 
     /// Write event files too, for `tensorboard --logdir runs`
     #[arg(long, conflicts_with_all = ["fast_dev_run", "overfit_one_batch", "find_lr"])]
@@ -110,8 +118,13 @@ impl Train {
         if let Some(file) = &self.find_lr {
             return find_lr(&config, workers, file);
         }
-        let progress = Progress::new(self.quiet);
+        let mut progress = Progress::new(self.quiet);
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+        if self.tui {
+            let backlog = Backlog::default();
+            observers.push(Box::new(Dashboard::new(&config, &backlog)?));
+            progress = progress.behind(&backlog);
+        }
         if self.tensorboard {
             observers.push(Box::new(TensorBoard::new()));
         }
@@ -129,8 +142,7 @@ impl Train {
         let folder = folder.map(|folder| folder.path().display().to_string());
         if let (Ended::Interrupted(signal), Some(folder)) = (&ended, &folder) {
             let message = format!(
-                "stopped by {signal}; the run is saved, and gradus train --resume {folder} goes on \
-                 with it"
+                "stopped by {signal}; gradus train --resume {folder} goes on from the last checkpoint"
             );
             return Err(Error::new(ErrorKind::Io, message));
         }
@@ -144,7 +156,7 @@ impl Train {
                 "\n{test}\n{times}\n\nsaved in {folder}, with a report to look at, {folder}/report.html; to evaluate \
                  it again: gradus eval {folder}"
             )),
-            (_, Some(test)) if !self.quiet => print(format_args!("\n{test}\n\nnothing was saved")),
+            (None, _) if !self.quiet => print("nothing was saved"),
             _ => Ok(()),
         }
     }
@@ -219,6 +231,25 @@ impl Train {
 
 /// Writes the loss at rising learning rates, and prints which to try.
 fn find_lr(config: &Config, workers: usize, file: &Path) -> Result<()> {
+    // Before the work is done.
+    if file.extension().is_none_or(|extension| extension != "svg") {
+        let message = format!(
+            "--find-lr writes a picture in SVG and the numbers beside it; name a file that ends in \
+             .svg, such as {}",
+            file.with_extension("svg").display()
+        );
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        let message = format!(
+            "--find-lr {}: there is no folder {}; make it, or give another",
+            file.display(),
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
     let curve = gradus::train::find_learning_rate(config, workers, 1e-7..10.0, 120)?;
     for (path, text) in
         [(file.to_owned(), curve.to_svg()), (file.with_extension("csv"), curve.to_csv())]
@@ -230,7 +261,9 @@ fn find_lr(config: &Config, workers: usize, file: &Path) -> Result<()> {
     }
     let plot = file.display();
     match curve.suggestion() {
-        Some(rate) => print(format_args!("the loss falls most steeply at {rate:.1e}: see {plot}")),
+        Some(rate) => print(format_args!(
+            "the loss falls most steeply at {rate:.1e}: see {plot}, and try --lr {rate:.0e}"
+        )),
         None => print(format_args!("the loss does not fall at any learning rate: see {plot}")),
     }
 }

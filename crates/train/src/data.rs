@@ -61,10 +61,21 @@ impl Data {
         let choose = |chosen: &[(u64, usize)]| {
             let mut indices: Vec<usize> = chosen.iter().map(|(_, i)| *i).collect();
             indices.sort_unstable();
-            let samples = Subset::new(self.samples.clone(), indices).expect("they are its samples");
-            Data::new(samples, self.spec.clone())
+            self.choose(indices)
         };
         (choose(&order[held..]), choose(&order[..held]))
+    }
+
+    /// The first so many samples, or all if there are fewer.
+    pub(crate) fn first(&self, count: usize) -> Data {
+        let indices = (0..self.samples.len().min(count)).collect();
+        self.choose(indices)
+    }
+
+    /// Those of its samples.
+    fn choose(&self, indices: Vec<usize>) -> Data {
+        let samples = Subset::new(self.samples.clone(), indices).expect("they are its samples");
+        Data::new(samples, self.spec.clone())
     }
 
     /// The samples.

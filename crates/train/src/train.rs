@@ -14,12 +14,14 @@ use crate::fingerprint::hash_data;
 use crate::log::{
     Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart, Stopwatch, TimeSplit,
 };
-use crate::metrics::Score;
+use crate::metrics::{Score, ScoreValue};
+use crate::numbers::thousands;
 use crate::receipt::{config_hash, identity};
 use crate::run_folder::{CONFIG, DATA};
 use crate::shown::Shown;
 use crate::trainer::{
-    Checkpoints, Dumps, EarlyStopping, Ema, Ended, LrCurve, Supervised, Trainer, find_lr,
+    Checkpoints, Dumps, EarlyStopping, Ema, Ended, EpochSummary, LrCurve, Supervised, Trainer,
+    find_lr,
 };
 use crate::{
     Build, Config, DataSpec, EpochMetrics, Evaluation, Progress, Receipt, RunFolder, RunMetrics,
@@ -42,9 +44,10 @@ pub struct RunOptions {
     pub checkpoints: bool,
     /// Ends after so many steps; schedules do not know of it.
     pub stop_after: Option<u64>,
-    /// One batch of training and one of validation; no folder is made.
+    /// One batch of training, one of validation and one of the test; no folder is made.
     pub fast_dev_run: bool,
-    /// Trains on the first batch again and again; no folder is made.
+    /// Trains on the first batch again and again, with a constant learning rate and without early
+    /// stopping, and says whether it was learned by heart; no folder is made.
     pub overfit_one_batch: bool,
 }
 
@@ -62,6 +65,13 @@ impl Default for RunOptions {
         }
     }
 }
+
+/// How often the one batch is visited at least: what a network does not know by heart by then it
+/// will not.
+const OVERFIT_STEPS: usize = 200;
+
+/// Of those, a line is shown of every so many.
+const OVERFIT_LINES: usize = 20;
 
 /// Which run to go on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,9 +147,15 @@ pub fn run_observed(
     let mut config = config.clone();
     config.check()?;
     config.make_absolute();
+    if options.overfit_one_batch {
+        config.epochs = config.epochs.max(OVERFIT_STEPS);
+        config.schedule = None;
+        config.training.validation.0 = 0.0;
+        config.training.early_stopping = None;
+    }
     let reading = progress.reading(config.data.name());
     let data = config.open(Split::Train)?;
-    let test_data = config.open(Split::Test)?;
+    let mut test_data = config.open(Split::Test)?;
     drop(reading);
     check(&config, &data, &test_data)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
@@ -162,6 +178,7 @@ pub fn run_observed(
         .shuffle(config.seed)
         .drop_last(config.drop_last)
         .workers(options.workers);
+    let held_out = validation_data.as_ref().map_or(0, |data| data.samples().len());
     let validation = validation_data.map(|data| {
         DataLoader::new(data.samples().clone()).batch_size(256).workers(options.workers)
     });
@@ -191,7 +208,7 @@ pub fn run_observed(
         folder.save_config(&config)?;
         folder.save_data(&spec)?;
     }
-    progress.started(&config, &data, &test_data, model.num_parameters());
+    progress.started(&config, &train_data, held_out, &test_data, model.num_parameters());
 
     // What went in is hashed while training goes on.
     let hashes = match &folder {
@@ -205,9 +222,10 @@ pub fn run_observed(
     observers.insert(0, Box::new(JsonLines::new()));
     observers.insert(1, Box::new(Csv::new()));
     let stopwatch = RefCell::new(Stopwatch::default());
+    let every = if options.overfit_one_batch { OVERFIT_LINES } else { 1 };
     let mut trainer = trainer(&config, options, optimizer, folder.as_ref(), validation.is_some())
         .score(|| Score::new(&spec.task, device))
-        .callback(Shown::new(progress, folder.as_ref(), config.epochs));
+        .callback(Shown::new(progress, folder.as_ref(), &config).every(every));
     if let Some(folder) = &folder {
         trainer = trainer.dumps(Dumps { folder: folder.dumps(), files: origin(&config, &spec)? });
         let start = RunStart {
@@ -248,10 +266,17 @@ pub fn run_observed(
     if interrupted {
         return Ok(Outcome { folder, test: None, times, ended: fit.ended });
     }
+    if options.overfit_one_batch {
+        progress.line(by_heart(&fit.epochs));
+        return Ok(Outcome { folder, test: None, times, ended: fit.ended });
+    }
+    if options.fast_dev_run {
+        test_data = test_data.first(config.batch_size);
+    }
 
     // Saved before it is evaluated: whatever happens then, the work is not lost.
     if let Some(folder) = &folder {
-        folder.save_model(&model)?;
+        folder.save_model(&model).map_err(|error| unfinished(error, folder))?;
     }
     let evaluating = Instant::now();
     let workers = options.workers;
@@ -259,9 +284,11 @@ pub fn run_observed(
         examine(&model, &*criterion, &test_data, workers, device, &mut test_metrics, fit.step)?;
     let test = end.evaluation.clone();
     if let (Some(folder), Some(hashes)) = (&folder, hashes) {
+        let unfinished = |error| unfinished(error, folder);
         observers.evaluation_end(&end)?;
         let epochs: Vec<EpochMetrics> = fit.epochs.iter().filter_map(EpochMetrics::of).collect();
-        folder.save_metrics(&RunMetrics { epochs, test: Some(test.clone()) })?;
+        let metrics = RunMetrics { epochs, test: Some(test.clone()) };
+        folder.save_metrics(&metrics).map_err(unfinished)?;
         let hashes = hashes.join().unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Data, "hashing the data panicked; check the dataset"))
         })?;
@@ -276,21 +303,58 @@ pub fn run_observed(
             epochs: fit.epochs,
             weights: weight_hash(&model)?,
         };
-        observers.run_end(&RunEnd {
+        let end = RunEnd {
             step: receipt.steps,
             seconds: fit.seconds + evaluating.elapsed().as_secs_f64(),
             weights_sha256: receipt.weights.clone(),
             data_sha256: Some(receipt.train_data.clone()),
             time: times.as_ref().map(|(split, _)| *split),
             bottleneck: times.as_ref().map(|(_, verdict)| verdict.clone()),
-        })?;
+        };
+        observers.run_end(&end).map_err(unfinished)?;
         // Their files are whole before the report is made.
         drop(observers);
-        report::write(folder, Some(&test_data))?;
+        report::write(folder, Some(&test_data)).map_err(unfinished)?;
         // With its receipt, the run is finished.
-        folder.save_receipt(&receipt)?;
+        folder.save_receipt(&receipt).map_err(unfinished)?;
+    }
+    if options.fast_dev_run {
+        progress.line("everything fits: one batch was trained on, and one tested");
+        return Ok(Outcome { folder, test: None, times, ended: fit.ended });
     }
     Ok(Outcome { folder, test: Some(test), times, ended: fit.ended })
+}
+
+/// The end of a run that could not be written, perhaps as the disk is full: its checkpoints are as
+/// they were.
+fn unfinished(error: Error, folder: &RunFolder) -> Error {
+    let message = format!(
+        "{}; when that is mended, gradus train --resume {} goes on from the last checkpoint",
+        error.message(),
+        folder.path().display()
+    );
+    Error::new(error.kind(), message)
+}
+
+/// Whether one batch was learned by heart: each sample is right, or hardly any of the loss is left.
+fn by_heart(epochs: &[EpochSummary]) -> String {
+    let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else {
+        return "nothing was trained".to_owned();
+    };
+    let (steps, samples) = (epochs.len(), thousands(last.samples as u64));
+    let losses = format!("loss {:.4} → {:.4}", first.loss, last.loss);
+    let right = matches!(last.score, Some(ScoreValue::Accuracy(share)) if share == 1.0);
+    match right || last.loss.abs() < 0.01 * first.loss.abs() {
+        true => format!(
+            "learned by heart: {samples} samples in {steps} steps, {losses}; model, loss and \
+             optimizer fit together"
+        ),
+        false => format!(
+            "not learned by heart: {samples} samples in {steps} steps, {losses}; try another \
+             learning rate (--lr, --find-lr), a larger model, or look for a mistake in labels and \
+             loss (gradus check)"
+        ),
+    }
 }
 
 /// The loss of a configuration's model at rising learning rates.

@@ -146,7 +146,9 @@ fn tables_hold_the_same_numbers() {
         assert_eq!(row[2].parse::<f64>().unwrap().to_bits(), step.loss.to_bits());
         assert_eq!(row[4].parse::<f64>().ok(), step.gradient_norm());
     }
-    assert!(epochs.starts_with("epoch,step,loss,accuracy,seconds,samples_per_second\n1,45,"));
+    let header = "epoch,step,loss,accuracy,validation_loss,validation_accuracy,seconds,\
+                  samples_per_second\n1,45,";
+    assert!(epochs.starts_with(header), "{epochs}");
 }
 
 #[test]
@@ -284,9 +286,9 @@ fn runs_are_compared_to_the_bit() {
     assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
     for part in [
         "same and one have the same steps; their models are the same, to the bit",
-        "longer and one are equal to step 45, where one ends\n  - epochs = 2\n  + epochs = 1",
+        "longer and one are equal to step 45, where one ends\n  --- one\n  +++ longer\n  - epochs = 1\n",
         "other and one first differ at step 1 (epoch 1): the learning rate is 0.004 and 0.003",
-        "  - lr = 0.004\n  + lr = 0.003",
+        "  --- one\n  +++ other\n  - lr = 0.003\n  + lr = 0.004",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

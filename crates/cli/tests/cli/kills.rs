@@ -365,12 +365,23 @@ fn data_that_have_changed_are_noticed() {
 fn runs_that_only_try_out_save_nothing() {
     let dir = folder("tried");
     let fast = succeeds(&dir, &["train", "--fast-dev-run"]);
-    assert!(fast.contains("nothing was saved"), "{fast}");
-    let one = succeeds(&dir, &["train", "--overfit-one-batch", "--epochs", "60"]);
-    let last = one.lines().rfind(|line| line.starts_with("epoch 60/60")).unwrap();
+    assert!(fast.contains("everything fits: ") && fast.ends_with("nothing was saved\n"), "{fast}");
+    // A table of classes would say nothing.
+    assert_eq!(fast.lines().count(), 5, "{fast}");
+    let one = succeeds(&dir, &["train", "--overfit-one-batch", "--epochs", "6"]);
+    let last = one.lines().rfind(|line| line.starts_with("epoch 200/200")).unwrap();
     assert!(last.contains("accuracy 100.00%"), "{last}");
+    assert_eq!(one.lines().filter(|line| line.starts_with("epoch ")).count(), 11, "{one}");
+    assert!(one.contains("\nlearned by heart: 32 samples in 200 steps, loss "), "{one}");
+    let one = succeeds(&dir, &["train", "--overfit-one-batch", "--lr", "1e-9"]);
+    assert!(one.contains("\nnot learned by heart: ") && one.contains("--find-lr"), "{one}");
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "a folder was made");
 
+    let message = fails(&dir, &["train", "--find-lr", "lr.png"], 2);
+    assert!(message.contains("such as lr.svg"), "{message}");
+    let message = fails(&dir, &["train", "--find-lr", "nowhere/lr.svg"], 2);
+    assert!(message.contains("there is no folder nowhere"), "{message}");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "a file was made");
     let found = succeeds(&dir, &["train", "--find-lr", "lr.svg"]);
     assert!(found.contains("falls most steeply at "), "{found}");
     assert!(fs::read_to_string(dir.join("lr.svg")).unwrap().starts_with("<svg "));

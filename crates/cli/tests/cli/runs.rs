@@ -97,6 +97,9 @@ fn usage_that_makes_no_sense_ends_with_2() {
         (&["train", "--data", "mnist"], "--data-dir"),
         (&["train", "--data-dir", "."], "built in"),
         (&["train", "--epoch", "3"], "'--epochs'"),
+        // The standard output of a test is no terminal.
+        (&["train", "--tui"], "leave out --tui, or do not redirect the output"),
+        (&["train", "--tui", "--quiet"], "'--quiet'"),
         (&["eval"], "<RUN>"),
         (&["evaluate"], "'evaluate'"),
     ];

@@ -77,10 +77,17 @@ impl Observer for Csv {
         let (name, score) = metrics.score.named();
         if !*named {
             *named = true;
-            epochs.line(&format!("epoch,step,loss,{name},seconds,samples_per_second"))?;
+            epochs.line(&format!(
+                "epoch,step,loss,{name},validation_loss,validation_{name},seconds,\
+                 samples_per_second"
+            ))?;
         }
+        let validation = metrics.validation.as_ref();
+        let loss = validation.map_or(String::new(), |validation| validation.loss.to_string());
+        let validated = validation.and_then(|validation| validation.score);
+        let validated = validated.map_or(String::new(), |score| score.named().1.to_string());
         epochs.line(&format!(
-            "{},{},{},{score},{:.6},{:.1}",
+            "{},{},{},{score},{loss},{validated},{:.6},{:.1}",
             metrics.epoch, end.step, metrics.loss, metrics.seconds, metrics.samples_per_second
         ))
     }

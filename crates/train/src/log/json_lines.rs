@@ -6,7 +6,7 @@
 //! environment follow from the configuration.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,12 @@ pub(super) const FILE: &str = "log.jsonl";
 
 /// What is written is seen by others no later than this.
 const LATEST: Duration = Duration::from_secs(1);
+
+/// Bytes that are written at once.
+const BLOCK: usize = 8 << 10;
+
+/// Bytes that wait while the disk is full: some 100,000 steps.
+const MOST: usize = 32 << 20;
 
 /// A line that is written.
 #[derive(Serialize)]
@@ -111,19 +117,25 @@ impl Observer for JsonLines {
     }
 }
 
-/// A text file that grows line by line.
+/// A file that grows line by line. While the disk is full, lines wait for room and the run goes on;
+/// that they are missing is said where they are needed, by [`flush`](Lines::flush).
 #[derive(Debug)]
 pub(super) struct Lines {
     path: PathBuf,
-    file: BufWriter<File>,
-    flushed: Instant,
+    file: File,
+    waiting: Vec<u8>,
+    tried: Instant,
+    full: bool,
 }
 
 impl Lines {
     pub(super) fn create(folder: &Path, name: &str) -> Result<Lines> {
         let path = folder.join(name);
         match File::create(&path) {
-            Ok(file) => Ok(Lines { path, file: BufWriter::new(file), flushed: Instant::now() }),
+            Ok(file) => {
+                let (waiting, tried) = (Vec::new(), Instant::now());
+                Ok(Lines { path, file, waiting, tried, full: false })
+            }
             Err(error) => Err(cannot_write(&path, &error)),
         }
     }
@@ -164,16 +176,32 @@ impl Lines {
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut written = self.file.write_all(bytes);
-        if self.flushed.elapsed() > LATEST {
-            self.flushed = Instant::now();
-            written = written.and_then(|()| self.file.flush());
+        self.waiting.extend_from_slice(bytes);
+        let block = self.waiting.len() >= BLOCK && !self.full;
+        if !block && self.tried.elapsed() < LATEST {
+            return Ok(());
         }
-        written.map_err(|error| self.cannot(&error))
+        self.flush().or_else(|error| if self.waiting.len() < MOST { Ok(()) } else { Err(error) })
     }
 
+    /// Writes what waits.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|error| self.cannot(&error))
+        self.tried = Instant::now();
+        let mut written = 0;
+        let result = loop {
+            if written == self.waiting.len() {
+                break Ok(());
+            }
+            match self.file.write(&self.waiting[written..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.waiting.drain(..written);
+        self.full = result.is_err();
+        result.map_err(|error| self.cannot(&error))
     }
 
     fn cannot(&self, error: &dyn std::fmt::Display) -> Error {
@@ -181,7 +209,50 @@ impl Lines {
     }
 }
 
+/// What can be written of what waits is.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
 fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Error {
     let message = format!("cannot write {}: {error}; is the disk full?", path.display());
     Error::new(ErrorKind::Io, message)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_wait_while_the_disk_is_full() {
+        // Every write to it fails as if the disk were full.
+        let mut lines = Lines::create(Path::new("/dev"), "full").unwrap();
+        let mut expected = String::new();
+        for number in 0..5000 {
+            lines.line(&number.to_string()).unwrap();
+            expected.push_str(&format!("{number}\n"));
+        }
+        assert!(expected.len() > BLOCK);
+        let error = lines.flush().unwrap_err();
+        assert!(error.message().contains("cannot write /dev/full"), "{error}");
+        // Every byte that was to be written waits for room.
+        let path = std::env::temp_dir().join(format!("gradus-lines-{}", std::process::id()));
+        lines.file = File::create(&path).unwrap();
+        lines.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        lines.line("last").unwrap();
+        drop(lines);
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected + "last\n");
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn memory_for_lines_that_wait_is_bounded() {
+        let mut lines = Lines::create(Path::new("/dev"), "full").unwrap();
+        lines.waiting = vec![b'x'; MOST];
+        lines.tried -= LATEST;
+        assert!(lines.line("one too many").unwrap_err().message().contains("is the disk full?"));
+    }
 }

@@ -103,6 +103,24 @@ pub trait Observer {
         Ok(())
     }
 
+    /// A checkpoint of this name is safe on the disk.
+    ///
+    /// # Errors
+    /// Any.
+    fn checkpoint(&mut self, name: &str) -> Result<()> {
+        let _ = name;
+        Ok(())
+    }
+
+    /// Something went wrong that the run survives, such as a checkpoint that could not be written.
+    ///
+    /// # Errors
+    /// Any.
+    fn warning(&mut self, warning: &str) -> Result<()> {
+        let _ = warning;
+        Ok(())
+    }
+
     /// The model is saved, and nothing more will be done.
     ///
     /// # Errors
@@ -321,6 +339,14 @@ impl Observer for Vec<Box<dyn Observer + '_>> {
 
     fn flush(&mut self) -> Result<()> {
         self.iter_mut().try_for_each(|observer| observer.flush())
+    }
+
+    fn checkpoint(&mut self, name: &str) -> Result<()> {
+        self.iter_mut().try_for_each(|observer| observer.checkpoint(name))
+    }
+
+    fn warning(&mut self, warning: &str) -> Result<()> {
+        self.iter_mut().try_for_each(|observer| observer.warning(warning))
     }
 
     fn run_end(&mut self, end: &RunEnd) -> Result<()> {

@@ -135,4 +135,12 @@ impl Callback for Observed<'_, '_> {
         self.stopwatch.borrow_mut().pause();
         self.observers.flush()
     }
+
+    fn on_checkpoint(&mut self, name: &str) -> Result<()> {
+        self.observers.checkpoint(name)
+    }
+
+    fn on_warning(&mut self, warning: &str) -> Result<()> {
+        self.observers.warning(warning)
+    }
 }

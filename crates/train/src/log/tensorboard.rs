@@ -6,9 +6,13 @@
 //!
 //! | message | fields |
 //! |---|---|
-//! | `Event` | 1 `wall_time` (double), 2 `step` (int64), 3 `file_version` (string), 5 `summary` |
+//! | `Event` | 1 `wall_time` (double), 2 `step` (int64), 3 `file_version` (string), 5 `summary`, 7 `session_log` |
+//! | `SessionLog` | 1 `status`: 1 is a start |
 //! | `Summary` | 1 `value`, repeated |
 //! | `Summary.Value` | 1 `tag` (string), 2 `simple_value` (float) |
+//!
+//! A run that goes on from a checkpoint begins a file of its own with the start of a session: from its
+//! step on, TensorBoard forgets what the files before it say.
 //!
 //! `tests/interop/tensorboard_events.py` reads such a file with TensorBoard itself.
 
@@ -58,6 +62,13 @@ impl Observer for TensorBoard {
         let mut first = event(started);
         bytes_field(&mut first, 3, b"brain.Event:2");
         file.bytes(&record(&first))?;
+        if run.steps_done > 0 {
+            let mut start = event(started);
+            key(&mut start, 2, 0);
+            varint(&mut start, run.steps_done + 1);
+            bytes_field(&mut start, 7, &[1 << 3, 1]);
+            file.bytes(&record(&start))?;
+        }
         self.file = Some(file);
         Ok(())
     }

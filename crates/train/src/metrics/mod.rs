@@ -30,6 +30,7 @@ mod score;
 mod scores;
 mod top_k;
 
+pub(crate) use crate::numbers::thousands;
 pub use accuracy::Accuracy;
 pub use auroc::AUROC;
 pub use average::Average;
@@ -47,7 +48,6 @@ pub use metric::{Metric, MetricValue};
 pub use precision::Precision;
 pub(crate) use ranking::refuse_micro;
 pub use recall::Recall;
-pub(crate) use report::thousands;
 pub use report::{
     ClassReport, Classification, EpochMetrics, Evaluation, Language, Regression, RunMetrics,
 };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScoreValue;
 use super::average::{Average, Hits, average, ratio};
+use crate::numbers::thousands;
 use crate::trainer::{EpochSummary, Validation};
 
 /// All metrics of a run, as its `metrics.json` holds them.
@@ -276,19 +277,6 @@ fn percent(ratio: Option<f64>) -> String {
     ratio.map_or("–".to_owned(), |ratio| format!("{:.2}%", 100.0 * ratio))
 }
 
-/// A number with its digits in groups of three.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,11 +319,5 @@ mean      99.95%   83.33%    2,000";
         let json = serde_json::to_string(&metrics).unwrap();
         assert!(json.contains(r#""test":{"accuracy":0.999,"average_loss":0.25,"#), "{json}");
         assert!(json.contains(r#"{"class":"tench","precision":null,"#), "{json}");
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        let text = [0, 999, 1000, 60_000, 1_234_567].map(thousands);
-        assert_eq!(text, ["0", "999", "1,000", "60,000", "1,234,567"]);
     }
 }

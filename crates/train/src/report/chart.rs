@@ -1,18 +1,20 @@
 //! Line charts as SVG.
 //!
-//! Colours and text sizes are those of the page's style; the legend is a list under the drawing, so
-//! that it never lies over a line.
+//! Colours and text sizes are those of the page's style, which makes text larger where the drawing is
+//! small; the legend is a list under the drawing, so that it never lies over a line, and ends each
+//! line with its last value.
 
 use std::fmt::Write;
 
-use super::html::{escape, short};
+use super::html::escape;
+use crate::numbers::{short, thousands};
 
 /// The drawing, in the units of its text size; the page scales it.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 270.0;
 /// Room for the numbers of the axes.
-const LEFT: f64 = 58.0;
-const BOTTOM: f64 = 40.0;
+const LEFT: f64 = 72.0;
+const BOTTOM: f64 = 46.0;
 const EDGE: f64 = 14.0;
 
 /// Points of a line beyond which neighbours are averaged: a screen shows no more.
@@ -26,6 +28,8 @@ pub(super) struct Chart {
     title: String,
     x_label: &'static str,
     log: bool,
+    with_zero: bool,
+    percent: bool,
     series: Vec<Series>,
 }
 
@@ -33,6 +37,7 @@ pub(super) struct Chart {
 pub(super) struct Series {
     name: String,
     points: Vec<(f64, f64)>,
+    colour: Option<usize>,
     faint: bool,
     dots: bool,
 }
@@ -41,7 +46,23 @@ impl Series {
     /// A line through points; those that are not finite are left out.
     pub(super) fn new(name: &str, mut points: Vec<(f64, f64)>) -> Series {
         points.retain(|(x, y)| x.is_finite() && y.is_finite());
-        Series { name: name.to_owned(), points, faint: false, dots: false }
+        Series { name: name.to_owned(), points, colour: None, faint: false, dots: false }
+    }
+
+    /// In a colour of the style; by default, each line of a chart has the next one.
+    pub(super) fn colour(self, colour: usize) -> Series {
+        Series { colour: Some(colour), ..self }
+    }
+
+    /// Of a value that stays the same for many steps: only the ends of each stretch are kept, so
+    /// that a jump is drawn as one.
+    pub(super) fn stretches(mut self) -> Series {
+        let points = &self.points;
+        let changes = |at: usize| points[at].1.to_bits() != points[at + 1].1.to_bits();
+        let kept =
+            |at: &usize| *at == 0 || *at + 1 == points.len() || changes(*at) || changes(*at - 1);
+        self.points = (0..points.len()).filter(kept).map(|at| points[at]).collect();
+        self
     }
 
     /// Drawn thinner: the raw values behind a mean.
@@ -57,7 +78,18 @@ impl Series {
 
 impl Chart {
     pub(super) fn new(title: &str, x_label: &'static str) -> Chart {
-        Chart { title: title.to_owned(), x_label, log: false, series: Vec::new() }
+        let title = title.to_owned();
+        Chart { title, x_label, log: false, with_zero: false, percent: false, series: Vec::new() }
+    }
+
+    /// With an axis that begins at 0.
+    pub(super) fn with_zero(self) -> Chart {
+        Chart { with_zero: true, ..self }
+    }
+
+    /// Of shares, 0–1, that are written as percentages.
+    pub(super) fn percent(self, percent: bool) -> Chart {
+        Chart { percent, ..self }
     }
 
     /// With a logarithmic axis, if the values allow it and span more than a decade.
@@ -78,8 +110,13 @@ impl Chart {
         let Some(y) = Range::of(all().map(|point| point.1)) else { return String::new() };
         let log = self.log && y.low > 0.0 && y.high / y.low > 10.0;
         let scale = |y: f64| if log { y.log10() } else { y };
-        let axis = Range { low: scale(y.low), high: scale(y.high) }.widened();
-        let x = x.not_empty();
+        let y = if self.with_zero { Range { low: y.low.min(0.0), ..y } } else { y };
+        let mut axis = Range { low: scale(y.low), high: scale(y.high) }.widened();
+        if self.with_zero && y.low == 0.0 {
+            axis.low = 0.0;
+        }
+        // All charts of a run begin where the run does.
+        let x = Range { low: x.low.min(0.0), ..x }.not_empty();
         let place_x = |at: f64| LEFT + (at - x.low) / (x.high - x.low) * (WIDTH - LEFT - EDGE);
         let place_y = |at: f64| {
             HEIGHT
@@ -92,17 +129,17 @@ impl Chart {
             escape(&self.title)
         );
         let ticks = if log { log_ticks(axis) } else { ticks(axis, 5) };
-        for tick in ticks {
+        let written = self.written(&ticks, log);
+        for (tick, text) in ticks.into_iter().zip(written) {
             let at = place_y(tick);
             // Writing to a String does not fail.
             let _ = write!(
                 svg,
                 "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{}\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
                 WIDTH - EDGE,
                 LEFT - 8.0,
-                at + 4.0,
-                short(tick)
+                at + 4.0
             );
         }
         for tick in ticks_whole(x) {
@@ -110,8 +147,8 @@ impl Chart {
                 svg,
                 "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
                 place_x(tick),
-                HEIGHT - BOTTOM + 18.0,
-                short(tick)
+                HEIGHT - BOTTOM + 19.0,
+                thousands(tick as u64)
             );
         }
         let _ = write!(
@@ -122,7 +159,7 @@ impl Chart {
             self.x_label
         );
         for (number, series) in self.series.iter().enumerate() {
-            let colour = number % COLOURS;
+            let colour = series.colour.unwrap_or(number) % COLOURS;
             let points = thinned(&series.points);
             if series.dots || points.len() == 1 {
                 for (x, y) in points {
@@ -146,10 +183,36 @@ impl Chart {
         format!("<figure><h3>{}</h3>{svg}{}</figure>", escape(&self.title), self.legend())
     }
 
+    /// What is written beside the lines of the grid: all with as many places.
+    fn written(&self, ticks: &[f64], log: bool) -> Vec<String> {
+        let unit = if self.percent { 100.0 } else { 1.0 };
+        let sign = if self.percent { "%" } else { "" };
+        let step = ticks.windows(2).map(|pair| unit * (pair[1] - pair[0])).next();
+        let places = step.map_or(-1.0, |step| -(step.log10() + 1e-9).floor());
+        let large = ticks.iter().any(|tick| (unit * tick).abs() >= 1e6);
+        let write = |tick: &f64| match log || large || !(-6.0..=5.0).contains(&places) {
+            true => format!("{}{sign}", short(unit * tick)),
+            false => format!("{:.*}{sign}", places.max(0.0) as usize, unit * tick),
+        };
+        ticks.iter().map(write).collect()
+    }
+
     fn legend(&self) -> String {
         let entry = |(number, series): (usize, &Series)| {
-            let colour = number % COLOURS;
-            format!("<li class=\"c{colour}\"><span>{}</span></li>", escape(&series.name))
+            let colour = series.colour.unwrap_or(number) % COLOURS;
+            let kind = match series {
+                Series { dots: true, .. } => " dots",
+                Series { faint: true, .. } => " faint",
+                _ => "",
+            };
+            // Of noise, the last value says nothing.
+            let last = match series.points.last() {
+                Some((_, y)) if !series.faint && self.percent => format!("{:.2}%", 100.0 * y),
+                Some((_, y)) if !series.faint => short(*y),
+                _ => String::new(),
+            };
+            let name = escape(&series.name);
+            format!("<li class=\"c{colour}{kind}\"><span>{name} <i>{last}</i></span></li>")
         };
         let entries: String = self.series.iter().enumerate().map(entry).collect();
         format!("<ul class=\"legend\">{entries}</ul>")
@@ -200,7 +263,7 @@ fn ticks(range: Range, about: usize) -> Vec<f64> {
 
 /// Round numbers that are whole: steps.
 fn ticks_whole(range: Range) -> Vec<f64> {
-    ticks(range, 6).into_iter().filter(|tick| tick.fract() == 0.0).collect()
+    ticks(range, 5).into_iter().filter(|tick| tick.fract() == 0.0).collect()
 }
 
 /// Round numbers on an axis of logarithms.
@@ -243,9 +306,32 @@ mod tests {
             ticks(Range { low: 0.0, high: 1.0 }, 5),
             [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
         );
-        assert_eq!(ticks_whole(Range { low: 1.0, high: 3.0 }), [1.0, 2.0, 3.0]);
+        assert_eq!(ticks_whole(Range { low: 0.0, high: 3.0 }), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(log_ticks(Range { low: -1.1, high: 0.4 }), [0.1, 0.2, 0.5, 1.0, 2.0]);
         assert_eq!(log_ticks(Range { low: -3.5, high: 0.0 }), [1e-3, 1e-2, 1e-1, 1.0]);
+    }
+
+    #[test]
+    fn what_is_beside_an_axis_has_as_many_places() {
+        let written = |ticks: &[f64], percent: bool, log: bool| {
+            Chart::new("", "step").percent(percent).written(ticks, log)
+        };
+        assert_eq!(written(&[0.0, 5e-4, 1e-3], false, false), ["0.0000", "0.0005", "0.0010"]);
+        assert_eq!(written(&[0.9, 0.92, 0.94], true, false), ["90%", "92%", "94%"]);
+        assert_eq!(written(&[0.995, 1.0], true, false), ["99.5%", "100.0%"]);
+        assert_eq!(written(&[0.0, 2e-7], false, false), ["0", "2e-7"]);
+        assert_eq!(written(&[0.0, 5e6], false, false), ["0", "5e6"]);
+        assert_eq!(written(&[0.01, 0.1, 1.0], false, true), ["0.01", "0.1", "1"]);
+        assert_eq!(written(&[3.0], false, false), ["3"]);
+    }
+
+    #[test]
+    fn a_jump_is_drawn_as_one() {
+        let points = [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5];
+        let points = points.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
+        let kept = Series::new("", points).stretches().points;
+        assert_eq!(kept, [(0.0, 1.0), (3.0, 1.0), (4.0, 0.5), (6.0, 0.5)]);
+        assert!(Series::new("", vec![]).stretches().points.is_empty());
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::chart::{Chart, Series};
-use super::duration;
+
 use super::html::{escape, page};
+use super::{means, number, score_name, validated};
 use crate::log::{History, StepEnd};
+use crate::numbers::{duration, thousands};
 
 /// What there is to say of several runs.
 #[derive(Clone, Debug)]
@@ -56,12 +58,12 @@ impl Comparison {
             let test = history.evaluations.last().map(|end| &end.evaluation);
             [
                 name.clone(),
-                history.steps.len().to_string(),
+                thousands(history.steps.len() as u64),
                 history.epochs.last().map_or_else(none, |e| format!("{:.4}", e.metrics.loss)),
                 test.map_or_else(none, |test| format!("{:.4}", test.average_loss())),
                 test.and_then(|test| test.accuracy())
                     .map_or_else(none, |share| format!("{:.2}%", 100.0 * share)),
-                history.start.parameters.to_string(),
+                thousands(history.start.parameters as u64),
                 history.end.as_ref().map_or("unfinished".to_owned(), |end| duration(end.seconds)),
             ]
         };
@@ -103,7 +105,11 @@ impl Comparison {
                         )
                     }
                 };
-                (sentence, changed_lines(&other.start.config, &history.start.config))
+                let mut lines = changed_lines(&history.start.config, &other.start.config);
+                if !lines.is_empty() {
+                    lines.splice(0..0, [format!("--- {first}"), format!("+++ {name}")]);
+                }
+                (sentence, lines)
             })
             .collect()
     }
@@ -145,12 +151,24 @@ impl Comparison {
                 h.steps.iter().filter_map(|s| Some((s.step as f64, value(s)?))).collect()
             })
         };
-        let epochs =
-            each(&|h: &History| h.epochs.iter().map(|e| (e.step as f64, e.metrics.loss)).collect());
+        let scores = self.runs.first().map_or(("Accuracy", true), |run| score_name(&run.1));
         [
-            Chart::new("Loss, mean of the epoch", "step").log(true).with(epochs),
+            Chart::new("Loss, mean of the epoch", "step")
+                .log(true)
+                .with(each(&|h: &History| means(h, |e| e.metrics.loss))),
+            Chart::new(&format!("{}, mean of the epoch", scores.0), "step")
+                .percent(scores.1)
+                .with(each(&|h: &History| means(h, |e| number(&e.metrics.score)))),
+            Chart::new("Loss, validation", "step")
+                .log(true)
+                .with(each(&|h: &History| validated(h, |v| Some(v.loss)))),
+            Chart::new(&format!("{}, validation", scores.0), "step")
+                .percent(scores.1)
+                .with(each(&|h: &History| validated(h, |v| v.score.as_ref().map(number)))),
             Chart::new("Loss, each step", "step").log(true).with(steps(|s| Some(s.loss))),
-            Chart::new("Learning rate", "step").with(steps(|s| Some(s.lr))),
+            Chart::new("Learning rate", "step")
+                .with_zero()
+                .with(steps(|s| Some(s.lr)).into_iter().map(Series::stretches)),
             Chart::new("Gradient norm", "step").log(true).with(steps(StepEnd::gradient_norm)),
         ]
         .iter()

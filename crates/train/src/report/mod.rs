@@ -17,14 +17,20 @@ use gradus_data::Dataset;
 use gradus_tensor::Result;
 
 use self::chart::{Chart, Series};
-use self::html::{escape, fact_table, page, short};
+use self::html::{escape, fact_table, page};
 use crate::data::Task;
 use crate::log::{EpochEnd, History, StepEnd, utc};
-use crate::metrics::{ScoreValue, thousands};
+use crate::metrics::ScoreValue;
+use crate::numbers::{duration, thousands};
 use crate::trainer::Validation;
 use crate::{Data, RunFolder};
 
 pub use compare::{Comparison, Difference, compare};
+
+/// The colours of what appears in several charts.
+const TRAINING: usize = 0;
+const VALIDATION: usize = 1;
+const TEST: usize = 3;
 
 /// Parameters whose gradient norms are drawn apart; more lines would hide each other.
 const NORMS_DRAWN: usize = 8;
@@ -63,11 +69,13 @@ pub fn render(history: &History, test: Option<&Data>) -> Result<String> {
             body.push_str(&origin(history));
             return Ok(page(&title(history), &body));
         };
+        body.push_str("<div class=\"beside\">");
         body.push_str(&tables::evaluation(evaluation));
         body.push_str(&tables::classes(evaluation));
         if let Some(confusion) = &evaluation.confusion {
             body.push_str(&tables::confusion(confusion, classes));
         }
+        body.push_str("</div>");
         let samples = test.map(|data| data.samples());
         let images = evaluation.mistakes.iter().map(|mistake| match samples {
             Some(samples) if mistake.sample < samples.len() => {
@@ -118,39 +126,30 @@ fn curves(history: &History) -> String {
     let points = |value: &dyn Fn(&StepEnd) -> Option<f64>| -> Vec<(f64, f64)> {
         history.steps.iter().filter_map(|s| Some((s.step as f64, value(s)?))).collect()
     };
-    let epochs = |value: &dyn Fn(&ScoreValue, f64) -> f64| -> Vec<(f64, f64)> {
-        let point = |e: &EpochEnd| (e.step as f64, value(&e.metrics.score, e.metrics.loss));
-        history.epochs.iter().map(point).collect()
-    };
     let at_end = |value: &dyn Fn(&crate::Evaluation) -> Option<f64>| -> Vec<(f64, f64)> {
         let point = |e: &crate::log::EvaluationEnd| Some((e.step as f64, value(&e.evaluation)?));
         history.evaluations.iter().filter_map(point).collect()
     };
-    let validated = |value: &dyn Fn(&Validation) -> Option<f64>| -> Vec<(f64, f64)> {
-        let validation = |e: &EpochEnd| Some((e.step as f64, value(&e.metrics.validation?)?));
-        history.epochs.iter().filter_map(validation).collect()
-    };
     let loss = Chart::new("Loss", "step").log(true).with([
-        Series::new("each step", points(&|s| Some(s.loss))).faint(),
-        Series::new("mean of the epoch", epochs(&|_, loss| loss)),
-        Series::new("validation", validated(&|v| Some(v.loss))),
-        Series::new("test", at_end(&|e| Some(e.average_loss()))).dots(),
+        Series::new("each step", points(&|s| Some(s.loss))).colour(TRAINING).faint(),
+        Series::new("mean of the epoch", means(history, |e| e.metrics.loss)).colour(TRAINING),
+        Series::new("validation", validated(history, |v| Some(v.loss))).colour(VALIDATION),
+        Series::new("test", at_end(&|e| Some(e.average_loss()))).colour(TEST).dots(),
     ]);
-    let (name, share) = match history.epochs.first().map(|epoch| &epoch.metrics.score) {
-        Some(ScoreValue::MeanAbsoluteError(_)) => ("Mean absolute error", false),
-        _ => ("Accuracy", true),
-    };
-    let number = |score: &ScoreValue| match score {
-        ScoreValue::Accuracy(value) | ScoreValue::MeanAbsoluteError(value) => *value,
-    };
+    let (name, share) = score_name(history);
     let test = if share { at_end(&|e| e.accuracy()) } else { Vec::new() };
-    let score = Chart::new(name, "step").with([
-        Series::new("training, of the epoch", epochs(&|score, _| number(score))),
-        Series::new("validation", validated(&|v| v.score.as_ref().map(number))),
-        Series::new("test", test).dots(),
+    let score = Chart::new(name, "step").percent(share).with([
+        Series::new("mean of the epoch", means(history, |e| number(&e.metrics.score)))
+            .colour(TRAINING),
+        Series::new("validation", validated(history, |v| v.score.as_ref().map(number)))
+            .colour(VALIDATION),
+        Series::new("test", test).colour(TEST).dots(),
     ]);
-    let rate = Chart::new("Learning rate", "step")
-        .with([Series::new("learning rate", points(&|s| Some(s.lr)))]);
+    let rate = Chart::new("Learning rate", "step").with_zero().with([Series::new(
+        "learning rate",
+        points(&|s| Some(s.lr)),
+    )
+    .stretches()]);
     let mut norms = vec![Series::new("all", points(&|s| s.gradient_norm()))];
     if history.start.parameter_names.len() <= NORMS_DRAWN {
         for (at, name) in history.start.parameter_names.iter().enumerate() {
@@ -161,6 +160,34 @@ fn curves(history: &History) -> String {
     let norms = Chart::new("Gradient norms", "step").log(true).with(norms);
     let charts: String = [loss, score, rate, norms].iter().map(Chart::render).collect();
     format!("<section><h2>Learning curves</h2><div class=\"charts\">{charts}</div></section>")
+}
+
+/// Means of the epochs, each in the middle of its epoch: it is the mean over models, of which the
+/// last is the best.
+fn means(history: &History, value: impl Fn(&EpochEnd) -> f64) -> Vec<(f64, f64)> {
+    let starts = std::iter::once(0).chain(history.epochs.iter().map(|epoch| epoch.step));
+    let point = |(start, end): (u64, &EpochEnd)| ((start + end.step) as f64 / 2.0, value(end));
+    starts.zip(&history.epochs).map(point).collect()
+}
+
+/// What validation has found, at the step at which it looked.
+fn validated(history: &History, value: impl Fn(&Validation) -> Option<f64>) -> Vec<(f64, f64)> {
+    let point = |e: &EpochEnd| Some((e.step as f64, value(e.metrics.validation.as_ref()?)?));
+    history.epochs.iter().filter_map(point).collect()
+}
+
+/// What the score of a run is called, and whether it is a share.
+fn score_name(history: &History) -> (&'static str, bool) {
+    match history.epochs.first().map(|epoch| &epoch.metrics.score) {
+        Some(ScoreValue::MeanAbsoluteError(_)) => ("Mean absolute error", false),
+        _ => ("Accuracy", true),
+    }
+}
+
+fn number(score: &ScoreValue) -> f64 {
+    match score {
+        ScoreValue::Accuracy(value) | ScoreValue::MeanAbsoluteError(value) => *value,
+    }
 }
 
 /// Where the time went, and all that is needed to do it again.
@@ -199,14 +226,4 @@ fn origin(history: &History) -> String {
         escape(&start.config),
         fact_table(&facts)
     )
-}
-
-/// `0.4 s`, `3 min 5 s`, `2 h 7 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{} s", short(seconds)),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
-    }
 }

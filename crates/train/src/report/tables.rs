@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::duration;
-use super::html::{escape, fact_table, short};
+use super::html::{escape, fact_table};
 use crate::data::Task;
 use crate::log::{EvaluationEnd, Mistake};
-use crate::metrics::{Evaluation, MetricValue, thousands};
+use crate::metrics::{Evaluation, MetricValue};
+use crate::numbers::{duration, short, thousands};
 
 /// Classes up to which the whole matrix is shown; of more, the pairs confused most.
 const MATRIX: usize = 30;
@@ -80,9 +80,14 @@ pub(super) fn confusion(counts: &[Vec<u64>], classes: &[String]) -> String {
     }
     let header = |name: &String| {
         let name = escape(name);
-        format!("<th title=\"{name}\">{name}</th>")
+        format!("<th title=\"{name}\"><span>{name}</span></th>")
     };
     let columns: String = classes.iter().map(header).collect();
+    // Long names stand upright above their columns.
+    let kind = match classes.iter().any(|name| name.chars().count() > 3) {
+        true => "matrix upright",
+        false => "matrix",
+    };
     let mut rows = String::new();
     for (label, (row, name)) in counts.iter().zip(classes).enumerate() {
         let total = row.iter().sum::<u64>().max(1);
@@ -103,7 +108,7 @@ pub(super) fn confusion(counts: &[Vec<u64>], classes: &[String]) -> String {
     }
     format!(
         "{heading}<p class=\"quiet\">Rows are labels, columns are predictions.</p>\
-         <div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>{columns}</tr></thead>\
+         <div class=\"scroll\"><table class=\"{kind}\"><thead><tr><th></th>{columns}</tr></thead>\
          <tbody>{rows}</tbody></table></div></section>"
     )
 }
@@ -145,7 +150,12 @@ pub(super) fn mistakes(
             .to_owned();
     }
     let name = |class: f64| escape(classes.get(class as usize).map_or("?", String::as_str));
-    let percent = |p: Option<f64>| p.map_or(String::new(), |p| format!("{}%", short(100.0 * p)));
+    let percent = |p: Option<f64>| match p.map(|p| 100.0 * p) {
+        None => String::new(),
+        Some(p) if p < 0.1 => "&lt;0.1%".to_owned(),
+        Some(p) if p > 99.9 => "&gt;99.9%".to_owned(),
+        Some(p) => format!("{p:.1}%"),
+    };
     let figure = |(mistake, image): (&Mistake, &Option<String>)| {
         let label = name(mistake.target);
         let image = image.as_ref().map_or(String::new(), |uri| {
@@ -165,7 +175,7 @@ pub(super) fn mistakes(
     let figures: String = end.mistakes.iter().zip(images).map(figure).collect();
     format!(
         "<section><h2>Worst mistakes</h2><p class=\"quiet\">The test samples whose label was given \
-         the least probability.</p><div class=\"mistakes\">{figures}</div></section>"
+         the least probability. Beside each class is the probability that it was given.</p><div class=\"mistakes\">{figures}</div></section>"
     )
 }
 
@@ -201,18 +211,13 @@ pub(super) fn time(parts: &[(&str, &str, f64)]) -> String {
         let _ = write!(bar, "<div class=\"c{number}\" style=\"width:{share:.2}%\"></div>");
         let _ = write!(
             rows,
-            "<tr><td>{name}</td><td>{}</td><td>{share:.1}%</td><td class=\"quiet\" \
-             style=\"text-align:left\">{about}</td></tr>",
+            "<tr><td class=\"key c{number}\"><span>{name}</span></td><td>{}</td>\
+             <td>{share:.1}%</td><td class=\"quiet about\">{about}</td></tr>",
             duration(*seconds)
         );
     }
-    let legend: String = parts
-        .iter()
-        .enumerate()
-        .map(|(number, part)| format!("<li class=\"c{number}\"><span>{}</span></li>", part.0))
-        .collect();
     format!(
-        "<div class=\"bar\">{bar}</div><ul class=\"legend\">{legend}</ul>\
+        "<div class=\"bar\">{bar}</div>\
          <div class=\"scroll\"><table><tbody>{rows}</tbody></table></div>"
     )
 }

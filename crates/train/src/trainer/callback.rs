@@ -71,7 +71,8 @@ pub trait Callback {
     }
 
     /// A checkpoint is about to be made: what was written about the steps before is to be in its
-    /// files first, as a run that goes on from the checkpoint does not write it again.
+    /// files first, as a run that goes on from the checkpoint does not write it again. An error is a
+    /// warning here: there is no checkpoint, and the run goes on.
     fn on_save(&mut self) -> Result<()> {
         Ok(())
     }

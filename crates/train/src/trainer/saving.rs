@@ -25,7 +25,11 @@ impl Trainer<'_> {
             return Ok(());
         }
         let began = Instant::now();
-        self.each(|c| c.on_save())?;
+        // A checkpoint is worth nothing without what was written about the steps before it.
+        if let Err(error) = self.each(|c| c.on_save()) {
+            saving.last = Instant::now();
+            return self.report(Some(Written { name, result: Err(error) }));
+        }
         (run.seconds, run.epoch_seconds) = saving.clocks.now();
         let files = state::save(self, module, run, totals)?.to_files()?;
         let best = run.best.as_ref().map(|(_, name)| name.clone());
