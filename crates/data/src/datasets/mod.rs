@@ -33,7 +33,7 @@ pub use labelled_images::LabelledImages;
 pub use mnist::mnist;
 pub use stl10::stl10;
 pub use svhn::svhn;
-pub use table::{Table, TableOptions, Target};
+pub use table::{Missing, Table, TableOptions, Target};
 
 use gradus_tensor::{Error, ErrorKind, Result};
 

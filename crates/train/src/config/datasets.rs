@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use gradus_data::datasets::{
-    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize, Table,
-    TableOptions, Target,
+    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize,
+    Missing, Table, TableOptions, Target,
 };
 use gradus_data::{LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
@@ -82,31 +82,47 @@ table! {
             ImageFolderOptions { channels: channels.get(), resize, any_size, test_fraction, seed };
         image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
     };
-    /// A CSV table with a number to predict
-    "csv-regression" {
+    /// A table (CSV, Parquet or Arrow) with a number to predict
+    "table-regression" {
         path: PathBuf,
         target: String,
+        inputs: Vec<String> = Vec::new(),
+        categorical: Vec<String> = Vec::new(),
+        ignore: Vec<String> = Vec::new(),
+        missing: MissingRules = MissingRules::default(),
+        missing_values: Vec<String> = Vec::new(),
+        delimiter: char = ',',
         standardize: bool = true,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
     } => {
-        let test_fraction = test_fraction.0;
-        let kind = Target::Number;
-        let options = TableOptions { target, kind, standardize, test_fraction, seed };
-        csv(Table::open(path, split, &options)?, &options.target)
+        let options = TableOptions {
+            inputs, categorical, ignore, missing: missing.default, missing_in: missing.columns,
+            missing_values, delimiter, standardize, test_fraction: test_fraction.0, seed,
+            ..TableOptions::new(target, Target::Number)
+        };
+        from_table(Table::open(path, split, &options)?, &options.target)
     };
-    /// A CSV table with a class to predict
-    "csv-classification" {
+    /// A table (CSV, Parquet or Arrow) with a class to predict
+    "table-classification" {
         path: PathBuf,
         target: String,
+        inputs: Vec<String> = Vec::new(),
+        categorical: Vec<String> = Vec::new(),
+        ignore: Vec<String> = Vec::new(),
+        missing: MissingRules = MissingRules::default(),
+        missing_values: Vec<String> = Vec::new(),
+        delimiter: char = ',',
         standardize: bool = true,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
     } => {
-        let test_fraction = test_fraction.0;
-        let kind = Target::Class;
-        let options = TableOptions { target, kind, standardize, test_fraction, seed };
-        csv(Table::open(path, split, &options)?, &options.target)
+        let options = TableOptions {
+            inputs, categorical, ignore, missing: missing.default, missing_in: missing.columns,
+            missing_values, delimiter, standardize, test_fraction: test_fraction.0, seed,
+            ..TableOptions::new(target, Target::Class)
+        };
+        from_table(Table::open(path, split, &options)?, &options.target)
     };
     /// A text file, whose next character is to be predicted
     "text" {
@@ -133,6 +149,77 @@ words!(EmnistKind, "\"balanced\", \"byclass\", \"bymerge\", \"letters\", \"digit
     "digits" => EmnistKind::Digits,
     "mnist" => EmnistKind::Mnist,
 });
+
+/// What becomes of missing values: of all columns, and of single ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MissingRules {
+    default: Missing,
+    columns: Vec<(String, Missing)>,
+}
+
+impl Setting for Missing {
+    const WANTED: &'static str =
+        "\"error\", \"drop-row\", \"mean\", \"median\", \"category\" or a number to fill in";
+
+    fn read(value: &Value) -> Option<Missing> {
+        Some(match value {
+            Value::Text(word) => match word.as_str() {
+                "error" => Missing::Refuse,
+                "drop-row" => Missing::DropRow,
+                "mean" => Missing::Mean,
+                "median" => Missing::Median,
+                "category" => Missing::Category,
+                _ => return None,
+            },
+            number => Missing::Fill(f64::read(number)?),
+        })
+    }
+
+    fn write(&self) -> Option<Value> {
+        let word = match self {
+            Missing::Refuse => "error",
+            Missing::DropRow => "drop-row",
+            Missing::Mean => "mean",
+            Missing::Median => "median",
+            Missing::Category => "category",
+            Missing::Fill(number) => return number.write(),
+        };
+        word.to_owned().write()
+    }
+}
+
+/// One rule, or pairs of a column and a rule; `"*"` are all others.
+impl Setting for MissingRules {
+    const WANTED: &'static str = "\"error\", \"drop-row\", \"mean\", \"median\", \"category\" or a \
+                                  number to fill in; or pairs, such as [[\"age\", \"mean\"], [\"*\", 0]]";
+
+    fn read(value: &Value) -> Option<MissingRules> {
+        let Value::List(pairs) = value else {
+            return Some(MissingRules { default: Missing::read(value)?, columns: Vec::new() });
+        };
+        let mut rules = MissingRules::default();
+        for pair in pairs {
+            let Value::List(pair) = pair else { return None };
+            let [Value::Text(column), rule] = &pair[..] else { return None };
+            match column.as_str() {
+                "*" => rules.default = Missing::read(rule)?,
+                _ => rules.columns.push((column.clone(), Missing::read(rule)?)),
+            }
+        }
+        Some(rules)
+    }
+
+    fn write(&self) -> Option<Value> {
+        if self.columns.is_empty() {
+            return self.default.write();
+        }
+        let pair = |column: &str, rule: Missing| {
+            Some(Value::List(vec![Value::Text(column.to_owned()), rule.write()?]))
+        };
+        let pairs = self.columns.iter().map(|(column, rule)| pair(column, *rule));
+        Some(Value::List(pairs.chain([pair("*", self.default)]).collect::<Option<_>>()?))
+    }
+}
 
 fn images(images: LabelledImages, mean: Channels, std: Channels) -> Result<Data> {
     let normalization = normalization(mean, std)?;
@@ -163,7 +250,7 @@ fn image_folder(
     Ok(Data::new(Parts(folder.normalize(normalization)), spec))
 }
 
-fn csv(table: Table, target: &str) -> Result<Data> {
+fn from_table(table: Table, target: &str) -> Result<Data> {
     let input = Input::Columns { names: table.columns().to_vec() };
     let task = match table.classes() {
         [] => Task::Regression { target: target.to_owned() },
