@@ -57,6 +57,7 @@ mod cursor;
 mod dataset;
 pub mod datasets;
 mod decode;
+mod download;
 mod idx;
 mod loader;
 #[cfg(test)]
@@ -70,6 +71,7 @@ mod scale;
 mod stream;
 mod survey;
 pub mod transforms;
+mod zip;
 
 pub use array::{Array, Image, Normalization};
 pub use batches::Batches;
@@ -81,6 +83,7 @@ pub use combine::{
 pub use contact_sheet::{contact_sheet, write_png};
 pub use dataset::{Dataset, Split};
 pub use datasets::LabelledImages;
+pub use download::{DOWNLOADS, Download, DownloadProgress, Fetched, RemoteFile, download};
 pub use loader::{Batch, DataLoader, Position};
 pub use padded::Padded;
 pub use part::{Part, Parts};

@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod configs;
 mod data;
+mod download;
 mod kills;
 mod manual;
 mod predict;
