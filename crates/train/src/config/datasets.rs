@@ -7,7 +7,7 @@ use gradus_data::datasets::{
     self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize,
     Missing, Table, TableOptions, Target,
 };
-use gradus_data::{LabelledImages, Normalization, Parts, Split};
+use gradus_data::{Combine, LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::table::table;
@@ -72,7 +72,8 @@ table! {
         any_size: bool = false,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
-        in_memory: bool = !any_size,
+        cache: Option<PathBuf> = None,
+        in_memory: bool = !any_size && cache.is_none(),
         mean: Channels = None,
         std: Channels = None,
     } => {
@@ -80,7 +81,8 @@ table! {
         let test_fraction = test_fraction.0;
         let options =
             ImageFolderOptions { channels: channels.get(), resize, any_size, test_fraction, seed };
-        image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
+        let folder = ImageFolder::open(path, split, options)?;
+        image_folder(folder, channels, in_memory, cache, mean, std)
     };
     /// A table (CSV, Parquet or Arrow) with a number to predict
     "table-regression" {
@@ -234,6 +236,7 @@ fn image_folder(
     folder: ImageFolder,
     channels: NonZeroUsize,
     in_memory: bool,
+    cache: Option<PathBuf>,
     mean: Channels,
     std: Channels,
 ) -> Result<Data> {
@@ -247,7 +250,11 @@ fn image_folder(
         input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },
     };
-    Ok(Data::new(Parts(folder.normalize(normalization)), spec))
+    let folder = folder.normalize(normalization);
+    Ok(match cache {
+        None => Data::new(Parts(folder), spec),
+        Some(cache) => Data::new(Parts(folder.cache_on_disk(cache)?), spec),
+    })
 }
 
 fn from_table(table: Table, target: &str) -> Result<Data> {
