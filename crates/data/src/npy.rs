@@ -175,6 +175,30 @@ impl Elements {
     }
 }
 
+impl NpyArray {
+    /// Some of the entries along the first axis, of which there is one.
+    pub(crate) fn select(self, rows: &[usize]) -> NpyArray {
+        fn of<T: Copy>(elements: &[T], rows: &[usize], width: usize) -> Vec<T> {
+            rows.iter().flat_map(|row| &elements[row * width..][..width]).copied().collect()
+        }
+        let width = self.shape[1..].iter().product();
+        let elements = match &self.elements {
+            Elements::Bytes(x) => Elements::Bytes(of(x, rows, width)),
+            Elements::Whole(x) => Elements::Whole(of(x, rows, width)),
+            Elements::Real(x) => Elements::Real(of(x, rows, width)),
+        };
+        let mut sizes = self.shape.to_vec();
+        sizes[0] = rows.len();
+        NpyArray { shape: sizes.into(), elements }
+    }
+}
+
+/// The names of the arrays in an `.npz` archive.
+pub(crate) fn npz_names(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let entries = entries(&mut Cursor::new(bytes), ".npz")?;
+    Ok(entries.iter().filter_map(|e| e.name.strip_suffix(".npy")).map(str::to_owned).collect())
+}
+
 /// The array `key` of an `.npz` archive.
 pub(crate) fn read_npz(bytes: &[u8], key: &str) -> Result<NpyArray, String> {
     let mut archive = Cursor::new(bytes);

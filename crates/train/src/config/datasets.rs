@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use gradus_data::datasets::{
-    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize,
-    Missing, Table, TableOptions, Target,
+    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageLayout,
+    ImageSize, Missing, NumpyOptions, NumpyTable, Table, TableOptions, Target,
 };
 use gradus_data::{Combine, LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
@@ -126,9 +126,46 @@ table! {
         };
         from_table(Table::open(path, split, &options)?, &options.target)
     };
-    /// A text file, whose next character is to be predicted
+    /// Images of bytes in NumPy's arrays: an `.npz` archive, or a folder of `.npy` files
+    "numpy-images" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        layout: ImageLayout = ImageLayout::Grey,
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+        mean: Channels = None,
+        std: Channels = None,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        images(datasets::numpy_images(path, split, layout, &options)?, mean, std)
+    };
+    /// Numbers to predict from the rows of NumPy's arrays
+    "numpy-regression" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        numpy(NumpyTable::open(path, split, Target::Number, &options)?, &options)
+    };
+    /// Classes to predict from the rows of NumPy's arrays
+    "numpy-classification" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        numpy(NumpyTable::open(path, split, Target::Class, &options)?, &options)
+    };
+    /// A text file, whose next character is to be predicted; or any file, and its next byte
     "text" {
         path: PathBuf,
+        unit: TextUnit = TextUnit::Character,
         block_size: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63),
         stride: NonZeroUsize = block_size,
         test_fraction: Probability = Probability(0.1),
@@ -136,12 +173,35 @@ table! {
         let (block_size, test_fraction) = (block_size.get(), test_fraction.0);
         let stride = Some(stride.get());
         let options = CharTextOptions { block_size, stride, test_fraction };
-        let text = CharText::open(path, split, options)?;
+        let text = match unit {
+            TextUnit::Character => CharText::open(path, split, options)?,
+            TextUnit::Byte => CharText::open_bytes(path, split, options)?,
+        };
         let task = Task::Language { vocabulary: text.vocabulary().iter().collect() };
         let input = Input::Tokens { length: block_size };
         Ok(Data::new(Parts(text), DataSpec { input, task }))
     };
 }
+
+/// What a token of a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextUnit {
+    /// A character that occurs in the text.
+    Character,
+    /// A byte.
+    Byte,
+}
+
+words!(TextUnit, "\"character\" or \"byte\"", {
+    "character" => TextUnit::Character,
+    "byte" => TextUnit::Byte,
+});
+
+words!(ImageLayout, "\"hw\" (grey), \"chw\" or \"hwc\"", {
+    "hw" => ImageLayout::Grey,
+    "chw" => ImageLayout::ChannelsFirst,
+    "hwc" => ImageLayout::ChannelsLast,
+});
 
 words!(EmnistKind, "\"balanced\", \"byclass\", \"bymerge\", \"letters\", \"digits\" or \"mnist\"", {
     "balanced" => EmnistKind::Balanced,
@@ -262,6 +322,24 @@ fn from_table(table: Table, target: &str) -> Result<Data> {
     let task = match table.classes() {
         [] => Task::Regression { target: target.to_owned() },
         classes => Task::Classification { classes: classes.to_vec() },
+    };
+    Ok(Data::new(Parts(table), DataSpec { input, task }))
+}
+
+fn numpy(table: NumpyTable, options: &NumpyOptions) -> Result<Data> {
+    let name = |at: usize| format!("{}[{at}]", options.inputs);
+    let input = Input::Columns { names: (0..table.width()).map(name).collect() };
+    if table.targets() > 1 {
+        let message = format!(
+            "`targets` is {}, which has {} numbers in each row; give an array of one",
+            options.targets,
+            table.targets()
+        );
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    let task = match table.classes() {
+        0 => Task::Regression { target: options.targets.clone() },
+        classes => Task::Classification { classes: (0..classes).map(|c| c.to_string()).collect() },
     };
     Ok(Data::new(Parts(table), DataSpec { input, task }))
 }
