@@ -95,5 +95,5 @@ pub use identity::Identity;
 pub use loader::{Batch, DataLoader, Position};
 pub use padded::Padded;
 pub use part::{Part, Parts};
-pub use stream::{Stream, StreamBatches, StreamLoader};
+pub use stream::{Samples, Stream, StreamBatch, StreamBatches, StreamLoader, StreamMap, ToChange};
 pub use survey::{Finding, Survey, Surveyed, findings};
