@@ -220,7 +220,8 @@ impl Arrays {
                 .all(|of| parts.iter().all(|part| has(&format!("{of}_{part}"))))
         };
         let parts = all(&[Split::Train, Split::Test]);
-        if !parts && !(has(&options.inputs) && has(&options.targets)) {
+        let whole = has(&options.inputs) && has(&options.targets);
+        if !parts && !whole {
             let mut names = names;
             names.sort_unstable();
             let (x, y) = (&options.inputs, &options.targets);

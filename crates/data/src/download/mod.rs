@@ -113,7 +113,7 @@ impl Fetch<'_> {
         let mut answers = Vec::new();
         for mirror in self.dataset.mirrors {
             let url = format!("{mirror}{}", self.file.name);
-            match self.from_mirror(&url, &mut part, &part_path) {
+            match self.complete(&url, &mut part, &part_path) {
                 Ok(()) => {
                     let failed = |e| of_file(&path, &e, "check the disk");
                     fs::rename(&part_path, &path).map_err(failed)?;
@@ -135,7 +135,7 @@ impl Fetch<'_> {
     }
 
     /// Completes the part from one place, and checks it.
-    fn from_mirror(&mut self, url: &str, part: &mut File, path: &Path) -> Result<(), Obstacle> {
+    fn complete(&mut self, url: &str, part: &mut File, path: &Path) -> Result<(), Obstacle> {
         let here = |e: std::io::Error| Obstacle::Here(of_file(path, &e, "check the disk"));
         let mirror = |why: String| Err(Obstacle::Mirror(why));
         // In a row without data, and from the beginning.

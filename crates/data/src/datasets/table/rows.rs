@@ -200,30 +200,28 @@ impl Rows {
             Values::Numbers(numbers) => numbers.len(),
             Values::Categories(categories) => categories.codes.len(),
         };
-        let outcome = match values {
-            _ if is_missing(cell, &self.missing_values) => Ok(None),
-            Values::Numbers(numbers) => number(cell).map(|x| Some(numbers.push(x))),
-            Values::Categories(categories) => {
-                category(cell).map(|name| Some(categories.push(name)))
-            }
-        };
-        let why = match outcome {
-            Ok(Some(())) => return Ok(()),
-            Err(why) => why,
-            Ok(None) if schema.missing != Missing::Refuse && schema.role.allows(schema.missing) => {
+        let why = if is_missing(cell, &self.missing_values) {
+            if schema.missing != Missing::Refuse && schema.role.allows(schema.missing) {
                 values.push_missing();
                 self.dropped[row] |= schema.missing == Missing::DropRow;
                 return Ok(());
             }
-            Ok(None) => {
-                let what = match cell {
-                    Cell::Empty | Cell::Text("") => "is empty".to_owned(),
-                    cell => format!("is {}, which means missing", written(cell)),
-                };
-                format!(
-                    "{what}; say what `missing` is for this column ({}), or fill it",
-                    schema.role.remedies()
-                )
+            let what = match cell {
+                Cell::Empty | Cell::Text("") => "is empty".to_owned(),
+                cell => format!("is {}, which means missing", written(cell)),
+            };
+            format!(
+                "{what}; say what `missing` is for this column ({}), or fill it",
+                schema.role.remedies()
+            )
+        } else {
+            let pushed = match values {
+                Values::Numbers(numbers) => number(cell).map(|x| numbers.push(x)),
+                Values::Categories(categories) => category(cell).map(|name| categories.push(name)),
+            };
+            match pushed {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
             }
         };
         let name = schema.name.clone();
