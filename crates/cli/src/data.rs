@@ -1,5 +1,7 @@
 //! `gradus data`.
 
+mod download;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -22,6 +24,7 @@ pub struct Data {
 
 #[derive(Subcommand)]
 enum Command {
+    Download(download::Download),
     Lint(Lint),
     Show(Show),
     Stats(Stats),
@@ -106,6 +109,7 @@ fn part(name: &str) -> Result<Split, String> {
 impl Data {
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Download(download) => download.run(),
             Command::Lint(lint) => lint.run(),
             Command::Show(show) => show.run(),
             Command::Stats(stats) => stats.run(),

@@ -368,7 +368,7 @@ const UNPOISONED: &str = "no code of the dataset's runs under the loader's lock"
 
 /// The result of the dataset's code. A panic in it is an error like any other: a worker that died of
 /// it would leave the training loop waiting for ever.
-fn guarded<T>(code: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(code: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Data, format!("panicked: {}", message(&*panic))))
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gradus_tensor::Result;
 
-use crate::Collate;
+use crate::{Collate, Identity};
 
 /// Samples that can be had by number, from any thread and in any order.
 ///
@@ -50,6 +50,15 @@ pub trait Dataset: Send + Sync {
         std::any::type_name::<Self>().to_string()
     }
 
+    /// Adds what the samples depend on: a [cache on disk](crate::Combine::cache_on_disk) is used by
+    /// datasets that add the same. By default, the name of the type and of the dataset, and what
+    /// each sample is called. Where samples come from files that may change, add sizes and times.
+    fn identify(&self, identity: &mut Identity) {
+        identity.add(std::any::type_name::<Self>());
+        identity.add(self.name());
+        (0..self.len()).for_each(|index| identity.add(self.describe(index)));
+    }
+
     /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -74,6 +83,9 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     }
     fn name(&self) -> String {
         (**self).name()
+    }
+    fn identify(&self, identity: &mut Identity) {
+        (**self).identify(identity);
     }
 }
 

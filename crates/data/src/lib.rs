@@ -10,6 +10,12 @@
 //! on workers or time; every error names the sample or the file; nothing a file claims is believed
 //! before it is checked against what the file can hold.
 //!
+//! Datasets are made of others by [`Combine`] (`subset`, `filter`, `concat`, `map`, `cached` in memory,
+//! `cache_on_disk`) and by [`random_split`], [`stratified_split`] and [`k_fold`]; a loader draws
+//! [in any order](DataLoader::shuffle), [by weights](DataLoader::weighted) or
+//! [classes evenly](DataLoader::balanced). Samples of different lengths are [`Padded`]; what cannot be
+//! had by number is a [`Stream`]; [`download`] fetches known datasets.
+//!
 //! # A dataset of your own
 //!
 //! ```
@@ -57,6 +63,8 @@ mod cursor;
 mod dataset;
 pub mod datasets;
 mod decode;
+mod download;
+mod identity;
 mod idx;
 mod loader;
 #[cfg(test)]
@@ -70,19 +78,22 @@ mod scale;
 mod stream;
 mod survey;
 pub mod transforms;
+mod zip;
 
 pub use array::{Array, Image, Normalization};
 pub use batches::Batches;
 pub use collate::Collate;
 pub use combine::{
-    Cached, Collated, Combine, Concat, Map, Subset, ToCollate, k_fold, random_split,
-    stratified_split,
+    Cached, Collated, Combine, Concat, DiskCached, Map, Store, Subset, ToCollate, k_fold,
+    random_split, stratified_split,
 };
 pub use contact_sheet::{contact_sheet, write_png};
 pub use dataset::{Dataset, Split};
 pub use datasets::LabelledImages;
+pub use download::{DOWNLOADS, Download, DownloadProgress, Fetched, RemoteFile, download};
+pub use identity::Identity;
 pub use loader::{Batch, DataLoader, Position};
 pub use padded::Padded;
 pub use part::{Part, Parts};
-pub use stream::{Stream, StreamBatches, StreamLoader};
+pub use stream::{Samples, Stream, StreamBatch, StreamBatches, StreamLoader, StreamMap, ToChange};
 pub use survey::{Finding, Survey, Surveyed, findings};

@@ -3,10 +3,11 @@
 //! What a header claims is compared with what the file can hold before memory is asked for. Arrays of
 //! Python objects are refused: reading them would run code.
 
-use std::io::Read;
+use std::io::Cursor;
 
-use flate2::read::DeflateDecoder;
 use gradus_tensor::Shape;
+
+use crate::zip::entries;
 
 /// The elements of an array, row-major.
 #[derive(Debug, PartialEq)]
@@ -27,10 +28,6 @@ pub(crate) struct NpyArray {
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// No deflate stream expands further.
-const EXPANSION: u64 = 1032;
-/// No array is larger, in bytes.
-const LARGEST: u64 = 1 << 32;
 
 /// The array of an `.npy` file; the error says why there is none.
 pub(crate) fn read_npy(bytes: &[u8]) -> Result<NpyArray, String> {
@@ -178,116 +175,42 @@ impl Elements {
     }
 }
 
+impl NpyArray {
+    /// Some of the entries along the first axis, of which there is one.
+    pub(crate) fn select(self, rows: &[usize]) -> NpyArray {
+        fn of<T: Copy>(elements: &[T], rows: &[usize], width: usize) -> Vec<T> {
+            rows.iter().flat_map(|row| &elements[row * width..][..width]).copied().collect()
+        }
+        let width = self.shape[1..].iter().product();
+        let elements = match &self.elements {
+            Elements::Bytes(x) => Elements::Bytes(of(x, rows, width)),
+            Elements::Whole(x) => Elements::Whole(of(x, rows, width)),
+            Elements::Real(x) => Elements::Real(of(x, rows, width)),
+        };
+        let mut sizes = self.shape.to_vec();
+        sizes[0] = rows.len();
+        NpyArray { shape: sizes.into(), elements }
+    }
+}
+
+/// The names of the arrays in an `.npz` archive.
+pub(crate) fn npz_names(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let entries = entries(&mut Cursor::new(bytes), ".npz")?;
+    Ok(entries.iter().filter_map(|e| e.name.strip_suffix(".npy")).map(str::to_owned).collect())
+}
+
 /// The array `key` of an `.npz` archive.
 pub(crate) fn read_npz(bytes: &[u8], key: &str) -> Result<NpyArray, String> {
-    let entries = entries(bytes)?;
+    let mut archive = Cursor::new(bytes);
+    let entries = entries(&mut archive, ".npz")?;
     let wanted = format!("{key}.npy");
     let Some(entry) = entries.iter().find(|entry| entry.name == wanted) else {
         let names: Vec<&str> =
-            entries.iter().map(|e| e.name.strip_suffix(".npy").unwrap_or(e.name)).collect();
+            entries.iter().map(|e| e.name.strip_suffix(".npy").unwrap_or(&e.name)).collect();
         return Err(format!("there is no array {key} in it, but {}", names.join(", ")));
     };
-    let content = entry.content(bytes).map_err(|why| format!("{key}: {why}"))?;
+    let content = entry.content(&mut archive).map_err(|why| format!("{key}: {why}"))?;
     read_npy(&content).map_err(|why| format!("{key}: {why}"))
-}
-
-/// A file in a ZIP archive.
-struct Entry<'a> {
-    name: &'a str,
-    method: u16,
-    crc: u32,
-    packed: u64,
-    size: u64,
-    /// Of its local header.
-    offset: u64,
-}
-
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes)
-}
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 4)?.try_into().ok().map(|word| u32::from_le_bytes(word).into())
-}
-fn longer(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
-}
-
-/// What the directory at the end of a ZIP archive lists.
-fn entries(bytes: &[u8]) -> Result<Vec<Entry<'_>>, String> {
-    // Its end is 22 bytes long, and a comment of up to 65,535 may follow.
-    let last =
-        bytes.len().checked_sub(22).ok_or("no .npz file: it is too short for a ZIP archive")?;
-    let end = (last.saturating_sub(65_535)..=last)
-        .rev()
-        .find(|&at| bytes[at..].starts_with(b"PK\x05\x06"))
-        .ok_or(
-            "no .npz file, or truncated: the directory of the ZIP archive is missing at its end",
-        )?;
-    let damaged = || "the directory of the ZIP archive is damaged".to_owned();
-    let mut at = long(bytes, end + 16).ok_or_else(damaged)? as usize;
-    let count = short(bytes, end + 10).ok_or_else(damaged)?;
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        let head = bytes.get(at..).filter(|head| head.starts_with(b"PK\x01\x02"));
-        let head = head.ok_or_else(damaged)?;
-        let field = |at| long(head, at).ok_or_else(damaged);
-        let lengths = [28, 30, 32].map(|at| short(head, at).map(usize::from));
-        let [Some(name), Some(extra), Some(comment)] = lengths else { return Err(damaged()) };
-        let text = head.get(46..46 + name).and_then(|name| std::str::from_utf8(name).ok());
-        let text = text.ok_or_else(damaged)?;
-        let (mut size, mut packed, mut offset) = (field(24)?, field(20)?, field(42)?);
-        // Sizes of 4 GB and more stand in an extra field of 64-bit numbers, those that do not fit.
-        let extras = head.get(46 + name..46 + name + extra).ok_or_else(damaged)?;
-        if extras.starts_with(&[1, 0]) {
-            let mut next = 4;
-            for number in [&mut size, &mut packed, &mut offset] {
-                if *number == u64::from(u32::MAX) {
-                    *number = longer(extras, next).ok_or_else(damaged)?;
-                    next += 8;
-                }
-            }
-        }
-        let method = short(head, 10).ok_or_else(damaged)?;
-        let crc = field(16)? as u32;
-        entries.push(Entry { name: text, method, crc, packed, size, offset });
-        at += 46 + name + extra + comment;
-    }
-    Ok(entries)
-}
-
-impl Entry<'_> {
-    fn content(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let damaged = || format!("its header at offset {} is damaged", self.offset);
-        let start = usize::try_from(self.offset).map_err(|_| damaged())?;
-        let head = bytes.get(start..).filter(|head| head.starts_with(b"PK\x03\x04"));
-        let head = head.ok_or_else(damaged)?;
-        let name = short(head, 26).ok_or_else(damaged)?;
-        let extra = short(head, 28).ok_or_else(damaged)?;
-        let content = head.get(30 + usize::from(name) + usize::from(extra)..);
-        let packed = usize::try_from(self.packed).ok();
-        let packed = content.zip(packed).and_then(|(content, packed)| content.get(..packed));
-        let packed = packed.ok_or("truncated: the archive ends within it")?;
-        let room = if self.method == 0 { 1 } else { EXPANSION };
-        if self.size > LARGEST.min((packed.len() as u64).saturating_mul(room)) {
-            return Err(format!("it claims {} bytes, more than it can hold", self.size));
-        }
-        let content = match self.method {
-            0 => packed.to_vec(),
-            8 => {
-                let mut content = Vec::new();
-                let mut stream = DeflateDecoder::new(packed).take(self.size + 1);
-                stream.read_to_end(&mut content).map_err(|e| format!("it is damaged ({e})"))?;
-                content
-            }
-            other => return Err(format!("it is compressed by method {other}; 0 and 8 are read")),
-        };
-        let mut crc = flate2::Crc::new();
-        crc.update(&content);
-        if content.len() as u64 != self.size || crc.sum() != self.crc {
-            return Err("it is damaged: size or checksum do not agree".to_owned());
-        }
-        Ok(content)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use gradus_tensor::{Error, ErrorKind, Result, Tensor};
 
-use crate::{Array, Collate, Dataset, Image};
+use crate::{Array, Collate, Dataset, Identity, Image};
 
 /// The input or the target of a sample, of any kind that the datasets of this crate have.
 ///
@@ -99,6 +99,10 @@ where
 
     fn name(&self) -> String {
         self.0.name()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.0.identify(identity);
     }
 }
 

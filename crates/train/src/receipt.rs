@@ -135,7 +135,7 @@ fn hash_without(config: &Config, more: &[&str]) -> String {
     let decides = |line: &&str| {
         let key = line.split(" = ").next().unwrap_or_default();
         let when = key.starts_with("checkpoint_") || key == "keep_checkpoints";
-        !(key == "path" || when || more.contains(&key))
+        !(key == "path" || key == "cache" || when || more.contains(&key))
     };
     let text: Vec<&str> = text.lines().filter(decides).collect();
     hexadecimal(&Sha256::digest(text.join("\n")))

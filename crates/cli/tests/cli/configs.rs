@@ -165,7 +165,7 @@ fn a_number_is_predicted_from_a_table() {
         writeln!(table, "{a},{b},{}", 3.0 * a - 2.0 * b + 1.0).unwrap();
     }
     fs::write(dir.join("line.csv"), table).unwrap();
-    let config = "[data]\ntype = \"csv-regression\"\npath = \"line.csv\"\ntarget = \"y\"\n\
+    let config = "[data]\ntype = \"table-regression\"\npath = \"line.csv\"\ntarget = \"y\"\n\
                   [model]\nlayers = [\"Linear\"]\n[optimizer]\ntype = \"Adam\"\nlr = 0.1\n\
                   [schedule]\ntype = \"StepLR\"\nstep_size = 20\n[train]\nepochs = 40\n";
     fs::write(dir.join("line.toml"), config).unwrap();
@@ -184,6 +184,65 @@ fn a_number_is_predicted_from_a_table() {
     let line = |out: &str| out.lines().find(|l| l.starts_with("test loss")).unwrap().to_owned();
     let again = succeeds(Path::new("/"), &["eval", run.to_str().unwrap()]);
     assert_eq!(line(&again), line(&out));
+}
+
+/// One description serves every format, to the bit of the model that comes out.
+#[test]
+fn tables_of_every_format_are_trained_on_alike() {
+    let dir = folder("formats");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/golden");
+    let model = |path: &str, name: &str, more: &str| -> Vec<u8> {
+        let config = format!(
+            "[data]\npath = \"{path}\"\n{more}\n\
+             [model]\nlayers = [\"Linear\"]\n[train]\nepochs = 2\nbatch_size = 8\n"
+        );
+        fs::write(dir.join("my.toml"), config).unwrap();
+        succeeds(&dir, &["train", "my.toml", "--out", name]);
+        // What was left to its default is written down, and read again.
+        succeeds(&dir, &["summary", &format!("{name}/config.toml")]);
+        fs::read(dir.join(name).join("model.safetensors")).unwrap()
+    };
+    let table = "type = \"table-classification\"\ntarget = \"class\"\ncategorical = [\"city\"]\n\
+                 ignore = \"code\"\nmissing_values = \"-45\"\n\
+                 missing = [[\"u8\", \"median\"], [\"city\", \"category\"], [\"u16\", 0], \
+                 [\"f32\", \"drop-row\"], [\"*\", \"mean\"]]";
+    let csv = model(&format!("{golden}/tables/table.csv"), "csv", table);
+    for file in ["zstd.parquet", "dictionary.arrow", "lz4.feather"] {
+        if cfg!(not(feature = "parquet")) {
+            println!("skipped: {file} needs the feature parquet");
+            continue;
+        }
+        assert!(model(&format!("{golden}/tables/{file}"), file, table) == csv, "{file}");
+    }
+    fs::create_dir(dir.join("arrays")).unwrap();
+    for (name, shape) in [("x", "(8, 3)"), ("labels", "(8,)")] {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+        let elements: Vec<u8> = (0..if name == "x" { 24 } else { 8 }).map(|i| i % 4).collect();
+        let head = [b"\x93NUMPY\x01\x00\x76\x00", format!("{header:<117}\n").as_bytes()].concat();
+        fs::write(dir.join(format!("arrays/{name}.npy")), [head, elements].concat()).unwrap();
+    }
+    let numpy = "type = \"numpy-classification\"\ntargets = \"labels\"\ntest_fraction = 0.5";
+    assert!(!model("arrays", "numpy", numpy).is_empty());
+    let text = "type = \"text\"\nunit = \"byte\"\nblock_size = 8\n[model]\n\
+                layers = [{ type = \"Embedding\", embedding_dim = 4 }, \"Linear\"]";
+    let config = format!("[data]\npath = \"{golden}/picture.bmp\"\n{text}\n[train]\nepochs = 1\n");
+    fs::write(dir.join("bytes.toml"), config).unwrap();
+    let out = succeeds(&dir, &["train", "bytes.toml", "--out", "bytes"]);
+    assert!(out.contains("256"), "{out}");
+    // A table that is wrong is a mistake of the configuration, or of the data.
+    for (more, code, expected) in [
+        ("missing = \"guess\"", 2, "`missing` is \"guess\"; give \"error\""),
+        ("delimiter = \";;\"", 2, "`delimiter` is \";;\"; give one character"),
+        ("ignore = \"code\"", 1, "line 2: the cell of column \"city\" is \"Rome\""),
+    ] {
+        let config = format!(
+            "[data]\ntype = \"table-classification\"\ntarget = \"class\"\n{more}\n\
+             path = \"{golden}/tables/table.csv\"\n[model]\nlayers = [\"Linear\"]\n"
+        );
+        fs::write(dir.join("my.toml"), config).unwrap();
+        let message = fails(&dir, &["train", "my.toml"], code);
+        assert!(message.contains(expected), "{message}\n{expected}");
+    }
 }
 
 #[test]

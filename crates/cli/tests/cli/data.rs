@@ -75,17 +75,21 @@ fn tables_and_texts_that_are_wrong_end_with_1() {
         |data: &str| format!("[data]\n{data}\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n");
     let cases = [
         (
-            "type = \"csv-regression\"\npath = \"t.csv\"\ntarget = \"y\"",
+            "type = \"table-regression\"\npath = \"t.csv\"\ntarget = \"y\"",
             "x,y\n1,2\nred,3\n",
             "line 3",
         ),
-        ("type = \"csv-regression\"\npath = \"t.csv\"\ntarget = \"z\"", "x,y\n1,2\n2,3\n", "\"z\""),
         (
-            "type = \"csv-classification\"\npath = \"t.csv\"\ntarget = \"y\"",
+            "type = \"table-regression\"\npath = \"t.csv\"\ntarget = \"z\"",
+            "x,y\n1,2\n2,3\n",
+            "\"z\"",
+        ),
+        (
+            "type = \"table-classification\"\npath = \"t.csv\"\ntarget = \"y\"",
             "x,y\n,a\n2,b\n",
             "line 2",
         ),
-        ("type = \"csv-regression\"\npath = \"no.csv\"\ntarget = \"y\"", "", "no.csv"),
+        ("type = \"table-regression\"\npath = \"no.csv\"\ntarget = \"y\"", "", "no.csv"),
         ("type = \"text\"\npath = \"t.csv\"", "short", "give a longer text"),
     ];
     for (data, content, expected) in cases {

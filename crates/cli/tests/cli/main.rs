@@ -6,6 +6,7 @@ mod command;
 mod configs;
 mod dashboard;
 mod data;
+mod download;
 mod full_disk;
 mod kills;
 mod manual;

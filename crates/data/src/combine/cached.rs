@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use gradus_tensor::Result;
 
-use crate::Dataset;
+use crate::{Dataset, Identity};
 
 /// A dataset that keeps every sample it has handed out.
 #[derive(Debug)]
@@ -47,5 +47,9 @@ where
 
     fn name(&self) -> String {
         self.dataset.name()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.dataset.identify(identity);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gradus_tensor::Result;
 
-use crate::{Collate, Dataset};
+use crate::{Collate, Dataset, Identity};
 
 /// A dataset whose batches are made by a function.
 #[derive(Clone, Debug)]
@@ -56,6 +56,10 @@ where
 
     fn name(&self) -> String {
         self.dataset.name()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.dataset.identify(identity);
     }
 }
 

@@ -3,7 +3,7 @@
 use gradus_tensor::Result;
 
 use super::misuse;
-use crate::Dataset;
+use crate::{Dataset, Identity};
 
 /// The samples of several datasets, one after the other.
 #[derive(Clone, Debug)]
@@ -66,5 +66,9 @@ impl<D: Dataset> Dataset for Concat<D> {
     fn name(&self) -> String {
         let names: Vec<String> = self.parts.iter().map(Dataset::name).collect();
         names.join(" + ")
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.parts.iter().for_each(|part| part.identify(identity));
     }
 }

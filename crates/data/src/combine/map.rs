@@ -2,7 +2,7 @@
 
 use gradus_tensor::Result;
 
-use crate::{Collate, Dataset};
+use crate::{Collate, Dataset, Identity};
 
 /// A dataset whose samples are changed whenever they are asked for.
 #[derive(Clone, Debug)]
@@ -43,5 +43,11 @@ where
 
     fn name(&self) -> String {
         self.dataset.name()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.dataset.identify(identity);
+        // The function itself cannot be told from another at its place.
+        identity.add(std::any::type_name::<F>());
     }
 }

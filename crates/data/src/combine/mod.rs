@@ -5,16 +5,22 @@
 mod cached;
 mod collated;
 mod concat;
+mod disk_cache;
 mod map;
 mod split;
+mod stored;
 mod subset;
 
 pub use cached::Cached;
 pub use collated::{Collated, ToCollate};
 pub use concat::Concat;
+pub use disk_cache::DiskCached;
 pub use map::Map;
 pub use split::{k_fold, random_split, stratified_split};
+pub use stored::Store;
 pub use subset::Subset;
+
+use std::path::Path;
 
 use gradus_tensor::{Error, ErrorKind, Result};
 
@@ -84,7 +90,44 @@ pub trait Combine: Dataset + Sized {
         Cached::new(self)
     }
 
-    /// Makes batches by a function of the samples and their numbers.
+    /// Keeps every sample in a file of `folder` from the first time on, for later runs too. The file
+    /// belongs to datasets of the same [identity](Dataset::identify); several processes may use it
+    /// at once, and what a kill or a bad disk has damaged is made again, which is said on the
+    /// standard error. What is random belongs after it, as with [`cached`](Combine::cached).
+    ///
+    /// ```no_run
+    /// use gradus_data::datasets::{ImageFolder, ImageFolderOptions};
+    /// use gradus_data::{Combine, DataLoader, Split};
+    ///
+    /// let photos = ImageFolder::open("photos", Split::Train, ImageFolderOptions::default())?;
+    /// let loader = DataLoader::new(photos.cache_on_disk("cache")?).workers(2);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file cannot be made or opened.
+    fn cache_on_disk(self, folder: impl AsRef<Path>) -> Result<DiskCached<Self>>
+    where
+        Self::Item: Store,
+    {
+        DiskCached::new(self, folder.as_ref())
+    }
+
+    /// Makes batches by a function of the samples and their numbers. For a type of sample of your own,
+    /// [`Collate`] does the same.
+    ///
+    /// ```
+    /// use gradus_data::{Combine, DataLoader, Split, datasets};
+    ///
+    /// let digits = datasets::digits(Split::Test);
+    /// let loader = DataLoader::new(digits.collate_with(|samples, _| {
+    ///     let labels: Vec<i64> = samples.iter().map(|(_, label)| *label).collect();
+    ///     Ok((labels.len(), labels.into_iter().max()))
+    /// }));
+    /// let (count, largest) = loader.batch_size(100).into_iter().next().unwrap()?;
+    /// assert_eq!((count, largest), (100, Some(9)));
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
     fn collate_with<B, F>(self, collate: F) -> Collated<Self, F>
     where
         B: Send,

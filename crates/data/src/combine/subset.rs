@@ -3,7 +3,7 @@
 use gradus_tensor::Result;
 
 use super::misuse;
-use crate::Dataset;
+use crate::{Dataset, Identity};
 
 /// The samples of a dataset with these numbers, in this order.
 #[derive(Clone, Debug)]
@@ -55,5 +55,10 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn name(&self) -> String {
         self.dataset.name()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        self.dataset.identify(identity);
+        self.indices.iter().for_each(|index| identity.add(index.to_le_bytes()));
     }
 }

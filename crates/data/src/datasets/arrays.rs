@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use gradus_tensor::{Error, ErrorKind, Result};
+use gradus_tensor::{Error, ErrorKind};
 
 use crate::npy::{Elements, NpyArray, read_npy, read_npz};
 use crate::{Array, Dataset};
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Files above 8 GB are refused.
 const LARGEST: u64 = 8 << 30;
@@ -32,29 +34,39 @@ pub fn read_numpy(path: &Path, key: Option<&str>) -> Result<Array<f32>> {
 /// As [`read_numpy`], or if an element is not a whole number.
 pub fn read_numpy_labels(path: &Path, key: Option<&str>) -> Result<Array<i64>> {
     let NpyArray { shape, elements } = open(path, key)?;
-    let labels = match elements {
+    let labels = whole(elements).map_err(|(at, x)| {
+        let message =
+            format!("{}: element {at} is {x}, but labels are whole numbers", path.display());
+        Error::new(ErrorKind::Data, message)
+    })?;
+    Array::new(shape, labels)
+}
+
+/// The elements as whole numbers, or the first that is none.
+pub(super) fn whole(elements: Elements) -> Result<Vec<i64>, (usize, f32)> {
+    Ok(match elements {
         Elements::Bytes(bytes) => bytes.into_iter().map(i64::from).collect(),
         Elements::Whole(numbers) => numbers,
         Elements::Real(numbers) => {
             if let Some(at) = numbers.iter().position(|x| x.fract() != 0.0) {
-                let message = format!(
-                    "{}: element {at} is {}, but labels are whole numbers",
-                    path.display(),
-                    numbers[at]
-                );
-                return Err(Error::new(ErrorKind::Data, message));
+                return Err((at, numbers[at]));
             }
             numbers.into_iter().map(|x| x as i64).collect()
         }
-    };
-    Array::new(shape, labels)
+    })
 }
 
-fn open(path: &Path, key: Option<&str>) -> Result<NpyArray> {
+/// The content of a file.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)).map_err(|e| {
         Error::new(ErrorKind::Io, format!("{}: {e}; check the path", path.display()))
     })?;
+    Ok(bytes)
+}
+
+pub(super) fn open(path: &Path, key: Option<&str>) -> Result<NpyArray> {
+    let bytes = bytes(path)?;
     let array = match key {
         Some(key) => read_npz(&bytes, key),
         None if bytes.starts_with(b"PK") => {

@@ -90,6 +90,25 @@ impl CharText {
             .map_err(|e| e.context(path.display()))
     }
 
+    /// As [`from_bytes`](CharText::from_bytes), one part of a file of any kind.
+    ///
+    /// # Errors
+    /// If it cannot be read or is too short for one block.
+    pub fn open_bytes(
+        path: impl AsRef<Path>,
+        split: Split,
+        options: CharTextOptions,
+    ) -> Result<CharText> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("{}: {e}; check the path", path.display()))
+        })?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        CharText::from_bytes(&bytes, split, options)
+            .map(|text| CharText { name: format!("{name} ({split})"), ..text })
+            .map_err(|e| e.context(path.display()))
+    }
+
     /// One part of a text.
     ///
     /// # Errors

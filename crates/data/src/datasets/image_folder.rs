@@ -11,7 +11,7 @@ use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::image_file::{LONGEST, image_size};
 use super::{ImageSize, LabelledImages, choose, read_image};
-use crate::{Array, Dataset, Image, Normalization, Split};
+use crate::{Array, Dataset, Identity, Image, Normalization, Split};
 
 /// The endings of files that are read.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
@@ -242,6 +242,16 @@ impl Dataset for ImageFolder {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        identity.add(format!("{} {:?} {:?}", self.channels, self.resize, self.normalization));
+        for (path, label) in &self.files {
+            identity.add(path.as_os_str().as_encoded_bytes());
+            let metadata = fs::metadata(path).ok();
+            let changed = metadata.as_ref().and_then(|m| m.modified().ok());
+            identity.add(format!("{label} {:?} {changed:?}", metadata.map(|m| m.len())));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod image_folder;
 mod kmnist;
 mod labelled_images;
 mod mnist;
+mod numpy_parts;
 mod stl10;
 mod svhn;
 mod table;
@@ -31,9 +32,10 @@ pub use image_folder::{ImageFolder, ImageFolderOptions};
 pub use kmnist::kmnist;
 pub use labelled_images::LabelledImages;
 pub use mnist::mnist;
+pub use numpy_parts::{ImageLayout, NumpyOptions, NumpyTable, numpy_images};
 pub use stl10::stl10;
 pub use svhn::svhn;
-pub use table::{Table, TableOptions, Target};
+pub use table::{Missing, Table, TableOptions, Target};
 
 use gradus_tensor::{Error, ErrorKind, Result};
 

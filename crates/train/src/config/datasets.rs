@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use gradus_data::datasets::{
-    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageSize, Table,
-    TableOptions, Target,
+    self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageLayout,
+    ImageSize, Missing, NumpyOptions, NumpyTable, Table, TableOptions, Target,
 };
-use gradus_data::{LabelledImages, Normalization, Parts, Split};
+use gradus_data::{Combine, LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::table::table;
@@ -72,7 +72,8 @@ table! {
         any_size: bool = false,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
-        in_memory: bool = !any_size,
+        cache: Option<PathBuf> = None,
+        in_memory: bool = !any_size && cache.is_none(),
         mean: Channels = None,
         std: Channels = None,
     } => {
@@ -80,37 +81,91 @@ table! {
         let test_fraction = test_fraction.0;
         let options =
             ImageFolderOptions { channels: channels.get(), resize, any_size, test_fraction, seed };
-        image_folder(ImageFolder::open(path, split, options)?, channels, in_memory, mean, std)
+        let folder = ImageFolder::open(path, split, options)?;
+        image_folder(folder, channels, in_memory, cache, mean, std)
     };
-    /// A CSV table with a number to predict
-    "csv-regression" {
+    /// A table (CSV, Parquet or Arrow) with a number to predict
+    "table-regression" {
         path: PathBuf,
         target: String,
+        inputs: Vec<String> = Vec::new(),
+        categorical: Vec<String> = Vec::new(),
+        ignore: Vec<String> = Vec::new(),
+        missing: MissingRules = MissingRules::default(),
+        missing_values: Vec<String> = Vec::new(),
+        delimiter: char = ',',
         standardize: bool = true,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
     } => {
-        let test_fraction = test_fraction.0;
-        let kind = Target::Number;
-        let options = TableOptions { target, kind, standardize, test_fraction, seed };
-        csv(Table::open(path, split, &options)?, &options.target)
+        let options = TableOptions {
+            inputs, categorical, ignore, missing: missing.default, missing_in: missing.columns,
+            missing_values, delimiter, standardize, test_fraction: test_fraction.0, seed,
+            ..TableOptions::new(target, Target::Number)
+        };
+        from_table(Table::open(path, split, &options)?, &options.target)
     };
-    /// A CSV table with a class to predict
-    "csv-classification" {
+    /// A table (CSV, Parquet or Arrow) with a class to predict
+    "table-classification" {
         path: PathBuf,
         target: String,
+        inputs: Vec<String> = Vec::new(),
+        categorical: Vec<String> = Vec::new(),
+        ignore: Vec<String> = Vec::new(),
+        missing: MissingRules = MissingRules::default(),
+        missing_values: Vec<String> = Vec::new(),
+        delimiter: char = ',',
         standardize: bool = true,
         test_fraction: Probability = Probability(0.2),
         seed: u64 = 0,
     } => {
-        let test_fraction = test_fraction.0;
-        let kind = Target::Class;
-        let options = TableOptions { target, kind, standardize, test_fraction, seed };
-        csv(Table::open(path, split, &options)?, &options.target)
+        let options = TableOptions {
+            inputs, categorical, ignore, missing: missing.default, missing_in: missing.columns,
+            missing_values, delimiter, standardize, test_fraction: test_fraction.0, seed,
+            ..TableOptions::new(target, Target::Class)
+        };
+        from_table(Table::open(path, split, &options)?, &options.target)
     };
-    /// A text file, whose next character is to be predicted
+    /// Images of bytes in NumPy's arrays: an `.npz` archive, or a folder of `.npy` files
+    "numpy-images" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        layout: ImageLayout = ImageLayout::Grey,
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+        mean: Channels = None,
+        std: Channels = None,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        images(datasets::numpy_images(path, split, layout, &options)?, mean, std)
+    };
+    /// Numbers to predict from the rows of NumPy's arrays
+    "numpy-regression" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        numpy(NumpyTable::open(path, split, Target::Number, &options)?, &options)
+    };
+    /// Classes to predict from the rows of NumPy's arrays
+    "numpy-classification" {
+        path: PathBuf,
+        inputs: String = "x".to_owned(),
+        targets: String = "y".to_owned(),
+        test_fraction: Probability = Probability(0.2),
+        seed: u64 = 0,
+    } => {
+        let options = NumpyOptions { inputs, targets, test_fraction: test_fraction.0, seed };
+        numpy(NumpyTable::open(path, split, Target::Class, &options)?, &options)
+    };
+    /// A text file, whose next character is to be predicted; or any file, and its next byte
     "text" {
         path: PathBuf,
+        unit: TextUnit = TextUnit::Character,
         block_size: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63),
         stride: NonZeroUsize = block_size,
         test_fraction: Probability = Probability(0.1),
@@ -118,12 +173,35 @@ table! {
         let (block_size, test_fraction) = (block_size.get(), test_fraction.0);
         let stride = Some(stride.get());
         let options = CharTextOptions { block_size, stride, test_fraction };
-        let text = CharText::open(path, split, options)?;
+        let text = match unit {
+            TextUnit::Character => CharText::open(path, split, options)?,
+            TextUnit::Byte => CharText::open_bytes(path, split, options)?,
+        };
         let task = Task::Language { vocabulary: text.vocabulary().iter().collect() };
         let input = Input::Tokens { length: block_size };
         Ok(Data::new(Parts(text), DataSpec { input, task }))
     };
 }
+
+/// What a token of a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextUnit {
+    /// A character that occurs in the text.
+    Character,
+    /// A byte.
+    Byte,
+}
+
+words!(TextUnit, "\"character\" or \"byte\"", {
+    "character" => TextUnit::Character,
+    "byte" => TextUnit::Byte,
+});
+
+words!(ImageLayout, "\"hw\" (grey), \"chw\" or \"hwc\"", {
+    "hw" => ImageLayout::Grey,
+    "chw" => ImageLayout::ChannelsFirst,
+    "hwc" => ImageLayout::ChannelsLast,
+});
 
 words!(EmnistKind, "\"balanced\", \"byclass\", \"bymerge\", \"letters\", \"digits\" or \"mnist\"", {
     "balanced" => EmnistKind::Balanced,
@@ -133,6 +211,77 @@ words!(EmnistKind, "\"balanced\", \"byclass\", \"bymerge\", \"letters\", \"digit
     "digits" => EmnistKind::Digits,
     "mnist" => EmnistKind::Mnist,
 });
+
+/// What becomes of missing values: of all columns, and of single ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MissingRules {
+    default: Missing,
+    columns: Vec<(String, Missing)>,
+}
+
+impl Setting for Missing {
+    const WANTED: &'static str =
+        "\"error\", \"drop-row\", \"mean\", \"median\", \"category\" or a number to fill in";
+
+    fn read(value: &Value) -> Option<Missing> {
+        Some(match value {
+            Value::Text(word) => match word.as_str() {
+                "error" => Missing::Refuse,
+                "drop-row" => Missing::DropRow,
+                "mean" => Missing::Mean,
+                "median" => Missing::Median,
+                "category" => Missing::Category,
+                _ => return None,
+            },
+            number => Missing::Fill(f64::read(number)?),
+        })
+    }
+
+    fn write(&self) -> Option<Value> {
+        let word = match self {
+            Missing::Refuse => "error",
+            Missing::DropRow => "drop-row",
+            Missing::Mean => "mean",
+            Missing::Median => "median",
+            Missing::Category => "category",
+            Missing::Fill(number) => return number.write(),
+        };
+        word.to_owned().write()
+    }
+}
+
+/// One rule, or pairs of a column and a rule; `"*"` are all others.
+impl Setting for MissingRules {
+    const WANTED: &'static str = "\"error\", \"drop-row\", \"mean\", \"median\", \"category\" or a \
+                                  number to fill in; or pairs, such as [[\"age\", \"mean\"], [\"*\", 0]]";
+
+    fn read(value: &Value) -> Option<MissingRules> {
+        let Value::List(pairs) = value else {
+            return Some(MissingRules { default: Missing::read(value)?, columns: Vec::new() });
+        };
+        let mut rules = MissingRules::default();
+        for pair in pairs {
+            let Value::List(pair) = pair else { return None };
+            let [Value::Text(column), rule] = &pair[..] else { return None };
+            match column.as_str() {
+                "*" => rules.default = Missing::read(rule)?,
+                _ => rules.columns.push((column.clone(), Missing::read(rule)?)),
+            }
+        }
+        Some(rules)
+    }
+
+    fn write(&self) -> Option<Value> {
+        if self.columns.is_empty() {
+            return self.default.write();
+        }
+        let pair = |column: &str, rule: Missing| {
+            Some(Value::List(vec![Value::Text(column.to_owned()), rule.write()?]))
+        };
+        let pairs = self.columns.iter().map(|(column, rule)| pair(column, *rule));
+        Some(Value::List(pairs.chain([pair("*", self.default)]).collect::<Option<_>>()?))
+    }
+}
 
 fn images(images: LabelledImages, mean: Channels, std: Channels) -> Result<Data> {
     let normalization = normalization(mean, std)?;
@@ -147,6 +296,7 @@ fn image_folder(
     folder: ImageFolder,
     channels: NonZeroUsize,
     in_memory: bool,
+    cache: Option<PathBuf>,
     mean: Channels,
     std: Channels,
 ) -> Result<Data> {
@@ -160,14 +310,36 @@ fn image_folder(
         input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },
     };
-    Ok(Data::new(Parts(folder.normalize(normalization)), spec))
+    let folder = folder.normalize(normalization);
+    Ok(match cache {
+        None => Data::new(Parts(folder), spec),
+        Some(cache) => Data::new(Parts(folder.cache_on_disk(cache)?), spec),
+    })
 }
 
-fn csv(table: Table, target: &str) -> Result<Data> {
+fn from_table(table: Table, target: &str) -> Result<Data> {
     let input = Input::Columns { names: table.columns().to_vec() };
     let task = match table.classes() {
         [] => Task::Regression { target: target.to_owned() },
         classes => Task::Classification { classes: classes.to_vec() },
+    };
+    Ok(Data::new(Parts(table), DataSpec { input, task }))
+}
+
+fn numpy(table: NumpyTable, options: &NumpyOptions) -> Result<Data> {
+    let name = |at: usize| format!("{}[{at}]", options.inputs);
+    let input = Input::Columns { names: (0..table.width()).map(name).collect() };
+    if table.targets() > 1 {
+        let message = format!(
+            "`targets` is {}, which has {} numbers in each row; give an array of one",
+            options.targets,
+            table.targets()
+        );
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    let task = match table.classes() {
+        0 => Task::Regression { target: options.targets.clone() },
+        classes => Task::Classification { classes: (0..classes).map(|c| c.to_string()).collect() },
     };
     Ok(Data::new(Parts(table), DataSpec { input, task }))
 }

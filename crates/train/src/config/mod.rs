@@ -250,12 +250,16 @@ impl Config {
         }
     }
 
-    /// Makes the path to the data absolute, so that what is saved holds anywhere.
+    /// Makes the paths of the data absolute, so that what is saved holds anywhere.
     pub(crate) fn make_absolute(&mut self) {
-        if let Some(path) = self.data_path().and_then(|path| path::absolute(path).ok()) {
-            let value = Value::Text(path.to_string_lossy().into_owned());
-            let place = self.data.place().clone();
-            self.data.keys.set("path", value, place);
+        let place = self.data.place().clone();
+        for key in ["path", "cache"] {
+            if let Some(Value::Text(path)) = self.data.keys.value(key)
+                && let Ok(path) = path::absolute(path)
+            {
+                let value = Value::Text(path.to_string_lossy().into_owned());
+                self.data.keys.set(key, value, place.clone());
+            }
         }
     }
 

@@ -178,6 +178,32 @@ impl Setting for String {
     }
 }
 
+impl Setting for char {
+    const WANTED: &'static str = "one character in quotes";
+    fn read(value: &Value) -> Option<char> {
+        let text = String::read(value)?;
+        let mut characters = text.chars();
+        characters.next().filter(|_| characters.next().is_none())
+    }
+    fn write(&self) -> Option<Value> {
+        Some(Value::Text(self.to_string()))
+    }
+}
+
+/// Texts in brackets, or one without.
+impl Setting for Vec<String> {
+    const WANTED: &'static str = "texts in brackets, such as [\"a\", \"b\"]";
+    fn read(value: &Value) -> Option<Vec<String>> {
+        match value {
+            Value::List(list) => list.iter().map(String::read).collect(),
+            one => Some(vec![String::read(one)?]),
+        }
+    }
+    fn write(&self) -> Option<Value> {
+        self.iter().map(String::write).collect::<Option<Vec<Value>>>().map(Value::List)
+    }
+}
+
 impl Setting for PathBuf {
     const WANTED: &'static str = "a path in quotes";
     fn read(value: &Value) -> Option<PathBuf> {
@@ -328,6 +354,9 @@ mod tests {
         assert_eq!(<[usize; 2]>::read(&pair), Some([3, 5]));
         assert_eq!([3, 5].write(), Some(pair));
         assert_eq!([3usize, 3].write(), Some(Value::Integer(3)));
+        assert_eq!(char::read(&Value::Text(";".to_owned())), Some(';'));
+        assert_eq!(char::read(&Value::Text("a;".to_owned())), None);
+        assert_eq!(Vec::<String>::read(&Value::Text("a".to_owned())), Some(vec!["a".to_owned()]));
         assert_eq!(Option::<f64>::read(&float), Some(Some(0.5)));
         assert_eq!(None::<f64>.write(), None);
     }
