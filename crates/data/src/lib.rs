@@ -59,8 +59,6 @@ pub mod datasets;
 mod decode;
 mod idx;
 mod loader;
-#[cfg(test)]
-mod malformed;
 mod mat;
 mod npy;
 mod order;

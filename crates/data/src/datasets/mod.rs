@@ -16,6 +16,8 @@ mod image_folder;
 mod kmnist;
 mod labelled_images;
 mod mnist;
+#[doc(hidden)]
+pub mod readers;
 mod stl10;
 mod svhn;
 mod table;

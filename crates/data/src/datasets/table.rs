@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -121,6 +122,14 @@ impl Table {
         part.finish(format!("{file} ({split})"), options, classes, scales)
     }
 
+    /// All rows of a file that messages call `path`, with a number to predict.
+    pub(super) fn from_csv(path: &Path, csv: impl Read, target: &str) -> Result<Table> {
+        let options = TableOptions::new(target, Target::Number);
+        let rows = Rows::parse(path, csv, &options)?;
+        let scales = rows.scales();
+        rows.finish(path.display().to_string(), &options, Vec::new(), Some(scales))
+    }
+
     /// The names of the input columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
@@ -173,7 +182,13 @@ impl Rows {
         let name = path.display();
         let file = File::open(path)
             .map_err(|e| Error::new(ErrorKind::Io, format!("{name}: {e}; give a CSV file")))?;
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
+        Rows::parse(path, file, options)
+    }
+
+    /// Reads rows that messages say are from `path`.
+    fn parse(path: &Path, source: impl Read, options: &TableOptions) -> Result<Rows> {
+        let name = path.display();
+        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(source);
         let broken = |e: csv::Error| {
             let remedy = match e.kind() {
                 csv::ErrorKind::UnequalLengths { .. } => "; every row has as many cells",
