@@ -150,6 +150,14 @@ fn every_malformed_file_says_what_is_wrong() {
     }
 }
 
+#[test]
+fn every_reader_is_a_fuzz_target() {
+    let targets = include_str!("../../../fuzz/Cargo.toml");
+    for Reader { name, .. } in READERS {
+        assert!(targets.contains(&format!("name = \"{name}\"\n")), "fuzz/Cargo.toml lacks {name}");
+    }
+}
+
 /// Good files of a format, in the order of their names.
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let entries = fs::read_dir(tests("seeds").join(name));
