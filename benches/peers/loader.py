@@ -3,13 +3,19 @@
     python benches/peers/loader.py mnist DIR           # the folder that holds MNIST/raw, or the .gz files
     python benches/peers/loader.py images DIR          # folders train and test of JPEGs, a folder for each class
 
-Options: --workers (2 processes), --epochs (3), --batch-size (64). `images` needs torchvision; MNIST is read
-here, so that a tensor in memory and the usual transforms are what is measured.
+Options: --workers (2 processes), --epochs (3), --batch-size (64). Torchvision does the transforms; MNIST is read
+here, so that a tensor in memory and the usual transforms are what is measured. With --gradus BINARY, which is
+`target/release/examples/load_speed`, Gradus runs after each epoch of PyTorch, in the same run:
+
+    cargo build --release -p gradus-data --example load_speed
+    python benches/peers/loader.py images DIR --gradus target/release/examples/load_speed
 """
 
 import argparse
 import gzip
 import pathlib
+import re
+import subprocess
 import time
 
 import numpy as np
@@ -23,6 +29,7 @@ parser.add_argument("dir", type=pathlib.Path)
 parser.add_argument("--workers", type=int, default=2)
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--batch-size", type=int, default=64)
+parser.add_argument("--gradus", type=pathlib.Path)
 options = parser.parse_args()
 torch.set_num_threads(1 if options.workers else 2)
 
@@ -75,13 +82,27 @@ loader = DataLoader(
     num_workers=options.workers,
     persistent_workers=options.workers > 0,
 )
+
+
+def gradus():
+    """The milliseconds of an epoch of Gradus: the last number of `load_speed` that is one."""
+    command = [options.gradus, options.what, options.dir, "--epochs", "3", "--batch-size", str(options.batch_size)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(re.findall(r"([0-9.]+) ms", said)[-1])
+
+
 best = float("inf")
+peer = float("inf")
 for _ in range(options.epochs):
     start = time.perf_counter()
     for images, labels in loader:
         pass
     best = min(best, time.perf_counter() - start)
+    if options.gradus:
+        peer = min(peer, gradus())
 print(
     f"PyTorch {torch.__version__}, {options.what}, batches of {options.batch_size}, "
     f"{options.workers} workers: {1e3 * best:.1f} ms for {len(dataset)} samples"
 )
+if options.gradus:
+    print(f"Gradus: {peer:.1f} ms; PyTorch takes {1e3 * best / peer:.1f} times as long")

@@ -122,9 +122,19 @@ impl Source {
     fn open(&self, split: Split, transformed: bool) -> Result<(Samples, Vec<String>)> {
         if self.of.is_dir() {
             let options = ImageFolderOptions { any_size: true, ..ImageFolderOptions::default() };
-            let folder = ImageFolder::open(&self.of, split, options)?;
+            let folder = ImageFolder::open(&self.of, split, options).map_err(|e| {
+                e.context("for data other than a folder of images, give a configuration file")
+            })?;
             let classes = folder.classes().to_vec();
             return Ok((std::sync::Arc::new(Parts(folder)), classes));
+        }
+        if self.of.extension().is_some_and(|ending| ending != "toml") {
+            let message = format!(
+                "{} is neither a folder nor a configuration file; for such data, write a \
+                 configuration with their `type` and `path` in [data], and give it",
+                self.of.display()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
         }
         let mut config = Config::read(&self.of)?;
         if let Some(path) = &self.data_dir {
@@ -164,14 +174,18 @@ impl Lint {
         let found = findings(&parts, &classes);
         found.iter().try_for_each(print)?;
         let serious = found.iter().filter(|finding| finding.serious).count();
-        print(normalization(&surveys[0]))?;
+        print_normalization(&surveys[0])?;
         if serious > 0 {
-            let message = format!("{serious} of the findings are serious; see above");
+            let findings = if serious == 1 { "finding is" } else { "findings are" };
+            let message = format!("{serious} {findings} serious; see above");
             return Err(Error::new(ErrorKind::Data, message));
         }
-        let warnings = found.len();
+        let warnings = match found.len() {
+            1 => "1 warning".to_owned(),
+            count => format!("{count} warnings"),
+        };
         print(format_args!(
-            "{} + {} samples looked at, {warnings} warnings",
+            "{} + {} samples looked at, {warnings}",
             surveys[0].samples, surveys[1].samples
         ))
     }
@@ -195,7 +209,7 @@ impl Stats {
                 print(format_args!("  {count:>9} of class {label}, {name}"))?;
             }
             if split == Split::Train {
-                print(normalization(&survey))?;
+                print_normalization(&survey)?;
             }
         }
         Ok(())
@@ -203,16 +217,16 @@ impl Stats {
 }
 
 /// Keys to paste into a configuration; nothing for data that are no images.
-fn normalization(survey: &Survey) -> String {
+fn print_normalization(survey: &Survey) -> Result<()> {
     if survey.channels.is_empty() {
-        return String::new();
+        return Ok(());
     }
     let list = |of: fn(&(f64, f64)) -> f64| {
         let numbers: Vec<String> =
             survey.channels.iter().map(|channel| format!("{:.4}", of(channel))).collect();
         numbers.join(", ")
     };
-    format!("mean = [{}]\nstd = [{}]", list(|c| c.0), list(|c| c.1))
+    print(format_args!("mean = [{}]\nstd = [{}]", list(|c| c.0), list(|c| c.1)))
 }
 
 impl Show {

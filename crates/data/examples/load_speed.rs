@@ -5,10 +5,11 @@
 //! cargo run --release -p gradus-data --example load_speed -- images DIR    # class folders of JPEGs
 //! ```
 //!
-//! `images` compares the loader with the bare JPEG decoder on the same files in the same run, once on
-//! bytes that are in memory already and once with reading the files. Options: `--workers N` (2; the
-//! training loop's thread helps when it has nothing else to do), `--epochs N` (10), `--batch-size N`
-//! (64). `benches/peers/loader.py` measures PyTorch on the same data.
+//! `images` compares the loader with the bare JPEG decoder on the same files in the same run, epoch by
+//! epoch in turn: once with reading them, as the loader must, and once on bytes that are in memory
+//! already. Options: `--threads N` (2: those of the bare decoder; the loader has as many, of which one
+//! is the loop's own), `--epochs N` (10), `--batch-size N` (64). `benches/peers/loader.py` measures
+//! PyTorch on the same data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,77 +29,101 @@ fn main() -> Result<()> {
         let at = arguments.iter().position(|a| a == name);
         at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
     };
-    let (workers, epochs) = (option("--workers", 2), option("--epochs", 10));
+    let (threads, epochs) = (option("--threads", 2).max(1), option("--epochs", 10));
     let batch_size = option("--batch-size", 64);
     match &arguments[..] {
         [what, dir, ..] if what == "mnist" => {
             let normalization = Normalization::new(&[0.1307], &[0.3081])?;
             let mnist = datasets::mnist(dir, Split::Train)?.normalize(Some(normalization))?;
-            measure(mnist, "MNIST", workers, epochs, batch_size)?;
+            let mnist = Loader::new(mnist, batch_size, threads - 1);
+            let best = fastest(epochs, &mut [&mut || mnist.epoch()])?[0];
+            println!("{threads} threads, batches of {batch_size}: {:.1} ms", 1e3 * best);
         }
         [what, dir, ..] if what == "images" => {
-            let raw: f64 = decoding(Path::new(dir), workers, epochs)?;
             let normalization = Normalization::new(&[0.491, 0.482, 0.447], &[0.247, 0.243, 0.262])?;
             let open = |split| -> Result<ImageFolder> {
                 let folder = ImageFolder::open(dir, split, ImageFolderOptions::default())?;
                 Ok(folder.normalize(Some(normalization.clone())))
             };
             let all: Concat<ImageFolder> = open(Split::Train)?.concat(open(Split::Test)?)?;
-            let loaded = measure(all, "image folder", workers, epochs, batch_size)?;
-            println!("decoded and batched at {:.1}% of the decoder's speed", 100.0 * raw / loaded);
+            let all = Loader::new(all, batch_size, threads - 1);
+            images(Path::new(dir), &all, threads, epochs)?;
         }
         _ => {
-            let message = "usage: load_speed mnist|images DIR [--workers N] [--epochs N]";
+            let message = "usage: load_speed mnist|images DIR [--threads N] [--epochs N]";
             return Err(Error::new(ErrorKind::Usage, message));
         }
     }
     Ok(())
 }
 
-/// The seconds of the fastest epoch.
-fn measure<D: Dataset<Item = (Image, i64)> + 'static>(
-    dataset: D,
-    name: &str,
-    workers: usize,
-    epochs: usize,
-    batch_size: usize,
-) -> Result<f64> {
-    let samples = dataset.len();
-    let loader = DataLoader::new(dataset).batch_size(batch_size).shuffle(0).workers(workers);
-    let mut best = f64::INFINITY;
-    for _ in 0..epochs {
-        let start = Instant::now();
-        for batch in &loader {
-            let _ = std::hint::black_box(batch?);
-        }
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    println!(
-        "{name}, batches of {batch_size}, {workers} workers: {:.1} ms for {samples} samples",
-        1e3 * best
-    );
-    Ok(best)
+/// A dataset that is loaded again and again.
+struct Loader<D> {
+    loader: DataLoader<D>,
 }
 
-/// The seconds that `threads` threads take to decode every JPEG below a folder, and nothing else.
-fn decoding(dir: &Path, threads: usize, epochs: usize) -> Result<f64> {
+impl<D: Dataset<Item = (Image, i64)> + 'static> Loader<D> {
+    fn new(dataset: D, batch_size: usize, workers: usize) -> Loader<D> {
+        let loader = DataLoader::new(dataset).batch_size(batch_size).shuffle(0);
+        // The loop takes part in the work where it would wait.
+        Loader { loader: loader.workers(workers).prefetch(4) }
+    }
+
+    fn epoch(&self) -> Result<()> {
+        for batch in &self.loader {
+            let _ = std::hint::black_box(batch?);
+        }
+        Ok(())
+    }
+}
+
+/// Compares a loader of JPEGs with their bare decoder.
+fn images<D: Dataset<Item = (Image, i64)> + 'static>(
+    dir: &Path,
+    loader: &Loader<D>,
+    threads: usize,
+    epochs: usize,
+) -> Result<()> {
     let mut paths = Vec::new();
     find(dir, &mut paths);
+    // In the order of a shuffle, as the loader's: neighbours on the disk are found faster.
+    paths.sort();
+    let step = (1..).map(|i| paths.len() * 5 / 8 + i).find(|step| gcd(*step, paths.len()) == 1);
+    let paths: Vec<&PathBuf> =
+        (0..paths.len()).map(|i| &paths[i * step.unwrap_or(1) % paths.len()]).collect();
     let failed = |e: std::io::Error| Error::new(ErrorKind::Io, e.to_string());
     let files: Vec<Vec<u8>> =
         paths.iter().map(fs::read).collect::<std::io::Result<_>>().map_err(failed)?;
-    let in_memory = fastest(epochs, threads, files.len(), |i| decode(&files[i]));
-    let from_disk = fastest(epochs, threads, paths.len(), |i| {
-        decode(&fs::read(&paths[i]).unwrap_or_default());
-    });
+    let best = fastest(
+        epochs,
+        &mut [
+            &mut || {
+                share_out(threads, files.len(), |i| decode(&files[i]));
+                Ok(())
+            },
+            &mut || {
+                let read = |i: usize| decode(&fs::read(paths[i]).unwrap_or_default());
+                share_out(threads, paths.len(), read);
+                Ok(())
+            },
+            &mut || loader.epoch(),
+        ],
+    )?;
+    let [in_memory, read, loaded] = best[..] else { unreachable!("three were measured") };
+    println!("{threads} threads, {} images", files.len());
+    println!("  decoded, of bytes in memory: {:7.1} ms", 1e3 * in_memory);
+    println!("  read and decoded:            {:7.1} ms", 1e3 * read);
+    println!("  read, decoded and batched:   {:7.1} ms", 1e3 * loaded);
     println!(
-        "bare decoder, {threads} threads: {:.1} ms for {} images in memory, {:.1} ms with reading \
-         them",
-        1e3 * in_memory,
-        files.len(),
-        1e3 * from_disk
+        "the loader has {:.1}% of the speed of reading and decoding, {:.1}% of decoding alone",
+        100.0 * read / loaded,
+        100.0 * in_memory / loaded
     );
-    Ok(in_memory)
+    Ok(())
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn decode(bytes: &[u8]) {
@@ -106,26 +131,35 @@ fn decode(bytes: &[u8]) {
     std::hint::black_box(pixels);
 }
 
-fn fastest(epochs: usize, threads: usize, count: usize, work: impl Fn(usize) + Sync) -> f64 {
-    let epoch = |_| {
-        let next = AtomicUsize::new(0);
-        let start = Instant::now();
-        thread::scope(|scope| {
-            for _ in 0..threads.max(1) {
-                scope.spawn(|| {
-                    loop {
-                        let first = next.fetch_add(64, Ordering::Relaxed);
-                        if first >= count {
-                            return;
-                        }
-                        (first..count.min(first + 64)).for_each(&work);
+/// The seconds that each of `works` takes at best, in rounds.
+fn fastest(rounds: usize, works: &mut [&mut dyn FnMut() -> Result<()>]) -> Result<Vec<f64>> {
+    let mut best = vec![f64::INFINITY; works.len()];
+    for _ in 0..rounds {
+        for (work, best) in works.iter_mut().zip(&mut best) {
+            let start = Instant::now();
+            work()?;
+            *best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(best)
+}
+
+/// Does `work` for each number below `count`, on so many threads.
+fn share_out(threads: usize, count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let first = next.fetch_add(64, Ordering::Relaxed);
+                    if first >= count {
+                        return;
                     }
-                });
-            }
-        });
-        start.elapsed().as_secs_f64()
-    };
-    (0..epochs).map(epoch).fold(f64::INFINITY, f64::min)
+                    (first..count.min(first + 64)).for_each(&work);
+                }
+            });
+        }
+    });
 }
 
 fn find(dir: &Path, paths: &mut Vec<PathBuf>) {

@@ -9,11 +9,13 @@ use std::io::Cursor;
 
 use image_webp::WebPDecoder;
 use png::{ColorType, Transformations};
-use zune_bmp::BmpDecoder;
+use pulp::{Arch, Simd, WithSimd};
+use zune_bmp::{BmpDecoder, BmpDecoderErrors};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 
 use crate::datasets::ImageSize;
 
@@ -24,6 +26,11 @@ const DEFLATE_EXPANSION: usize = 1032;
 
 /// Pixels in a byte of a JPEG, at most: each block of 64 has a code of at least one bit.
 const JPEG_EXPANSION: usize = 512;
+
+/// Pixels in a byte of a WebP, at most: images of one colour take next to none, but those are no
+/// photographs, and beyond [`WEBP_SMALL`] they are refused.
+const WEBP_EXPANSION: usize = 512;
+const WEBP_SMALL: usize = 1 << 20;
 
 /// An image as it is in its file.
 pub(crate) struct Decoded {
@@ -63,9 +70,8 @@ impl Decoded {
                 }
             }
             (_, 3) => {
-                for channel in 0..channels {
-                    planes.extend(pixels.as_chunks::<3>().0.iter().map(|pixel| pixel[channel]));
-                }
+                planes.resize(3 * count, 0);
+                Arch::new().dispatch(Separate { pixels: &pixels, planes: &mut planes });
             }
             _ => {
                 for channel in 0..channels {
@@ -74,6 +80,39 @@ impl Decoded {
             }
         }
         planes
+    }
+}
+
+/// Pixels of three bytes to three planes.
+struct Separate<'a> {
+    pixels: &'a [u8],
+    planes: &'a mut [u8],
+}
+
+impl WithSimd for Separate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        /// Pixels that are separated at once: as many as a vector has bytes.
+        const LANES: usize = 32;
+        let (red, rest) = self.planes.split_at_mut(self.planes.len() / 3);
+        let (green, blue) = rest.split_at_mut(rest.len() / 2);
+        let (pixels, last) = self.pixels.as_chunks::<{ 3 * LANES }>();
+        let (reds, last_red) = red.as_chunks_mut::<LANES>();
+        let (greens, last_green) = green.as_chunks_mut::<LANES>();
+        let (blues, last_blue) = blue.as_chunks_mut::<LANES>();
+        for (((pixels, red), green), blue) in pixels.iter().zip(reds).zip(greens).zip(blues) {
+            for i in 0..LANES {
+                red[i] = pixels[3 * i];
+                green[i] = pixels[3 * i + 1];
+                blue[i] = pixels[3 * i + 2];
+            }
+        }
+        let last = last.as_chunks::<3>().0.iter();
+        for (((pixel, red), green), blue) in last.zip(last_red).zip(last_green).zip(last_blue) {
+            [*red, *green, *blue] = *pixel;
+        }
     }
 }
 
@@ -91,13 +130,24 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
 }
 
 fn decode_png(bytes: &[u8]) -> Result<Decoded, String> {
-    let wrong = |e: png::DecodingError| e.to_string();
+    let wrong = |e: png::DecodingError| match e {
+        png::DecodingError::IoError(_) => truncated(bytes),
+        // Of a chunk, it says everything there is.
+        e => match e.to_string().split_once("ChunkType { type: ") {
+            Some((what, of)) => format!("{what}{}", of.split(',').next().unwrap_or(of)),
+            None => e.to_string(),
+        },
+    };
     let limits = png::Limits { bytes: LARGEST * 8 };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(wrong)?;
     let info = reader.info();
     let size = size_of(info.width as usize, info.height as usize)?;
+    // The decoder takes it for granted that there is a whole colour, and panics.
+    if let Some(palette) = info.palette.as_ref().filter(|p| p.is_empty() || p.len() % 3 != 0) {
+        return Err(format!("its palette has {} bytes; colours have 3", palette.len()));
+    }
     let raw = info.raw_row_length().saturating_mul(size.height);
     if raw > bytes.len().saturating_mul(DEFLATE_EXPANSION) {
         return Err(format!("its size is {size}, more than its {} bytes can hold", bytes.len()));
@@ -133,9 +183,14 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Decoded, String> {
         && let Some(scan) = bytes.windows(2).position(mark(0xda))
         && !bytes[scan..].windows(2).any(mark(0xd9))
     {
-        return Err(format!("truncated: it ends at offset {} without a mark", bytes.len()));
+        return Err(format!("{} without a mark", truncated(bytes)));
     }
-    let wrong = |e: zune_jpeg::errors::DecodeErrors| format!("{e:?}");
+    let wrong = |e: DecodeErrors| match e {
+        DecodeErrors::IoErrors(_) | DecodeErrors::ExhaustedData => truncated(bytes),
+        DecodeErrors::Format(what) => what,
+        DecodeErrors::FormatStatic(what) => what.to_owned(),
+        e => e.to_string(),
+    };
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
     decoder.decode_headers().map_err(wrong)?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
@@ -155,10 +210,20 @@ fn decode_webp(bytes: &[u8]) -> Result<Decoded, String> {
         let (claimed, len) = (u64::from(claimed) + 8, bytes.len());
         return Err(format!("truncated: it claims {claimed} bytes, but ends at offset {len}"));
     }
-    let wrong = |e: image_webp::DecodingError| e.to_string();
+    let wrong = |e: image_webp::DecodingError| match e {
+        image_webp::DecodingError::IoError(_) => "a part of it is longer than the file".to_owned(),
+        e => e.to_string(),
+    };
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(wrong)?;
     let (width, height) = decoder.dimensions();
     let size = size_of(width as usize, height as usize)?;
+    let room = WEBP_SMALL.max(bytes.len().saturating_mul(WEBP_EXPANSION));
+    let canvas = (width as usize, height as usize);
+    if let Some((w, h)) = webp_sizes(bytes).into_iter().chain([canvas]).find(|(w, h)| w * h > room)
+    {
+        let size = ImageSize { height: h, width: w };
+        return Err(format!("its size is {size}, more than its {} bytes can hold", bytes.len()));
+    }
     decoder.set_memory_limit(LARGEST * 4);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let mut pixels = vec![0; decoder.output_buffer_size().ok_or("it is too large")?];
@@ -166,8 +231,42 @@ fn decode_webp(bytes: &[u8]) -> Result<Decoded, String> {
     Decoded::new(size, channels, pixels)
 }
 
+/// Width and height of each picture in a WebP: the decoder asks for their memory, whatever size the
+/// whole claims to have.
+fn webp_sizes(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let mut sizes = Vec::new();
+    let mut at = 12;
+    while let Some([a, b, c, d, size @ ..]) =
+        bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())
+    {
+        let content = &bytes[at + 8..];
+        match (&[*a, *b, *c, *d], content) {
+            (b"VP8 ", [_, _, _, _, _, _, w, v, h, g, ..]) => {
+                let side =
+                    |low: u8, high: u8| usize::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                sizes.push((side(*w, *v), side(*h, *g)));
+            }
+            (b"VP8L", [_, rest @ ..]) => {
+                if let Some(word) = rest.first_chunk::<4>() {
+                    let word = u32::from_le_bytes(*word) as usize;
+                    sizes.push(((word & 0x3fff) + 1, (word >> 14 & 0x3fff) + 1));
+                }
+            }
+            _ => {}
+        }
+        // A frame of an animation has a header of 16 bytes, and then chunks of its own.
+        let size =
+            if [*a, *b, *c, *d] == *b"ANMF" { 16 } else { u32::from_le_bytes(*size) as usize };
+        at = at.saturating_add(8).saturating_add(size.next_multiple_of(2));
+    }
+    sizes
+}
+
 fn decode_bmp(bytes: &[u8]) -> Result<Decoded, String> {
-    let wrong = |e: zune_bmp::BmpDecoderErrors| format!("{e:?}");
+    let wrong = |e: BmpDecoderErrors| match e {
+        BmpDecoderErrors::IoErrors(_) => truncated(bytes),
+        e => format!("{e:?}").trim().to_owned(),
+    };
     let mut decoder = BmpDecoder::new_with_options(ZCursor::new(bytes), options());
     decoder.decode_headers().map_err(wrong)?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
@@ -178,6 +277,10 @@ fn decode_bmp(bytes: &[u8]) -> Result<Decoded, String> {
         return Err("it breaks off".to_owned());
     }
     Decoded::new(size, channels, pixels)
+}
+
+fn truncated(bytes: &[u8]) -> String {
+    format!("truncated: it ends at offset {}", bytes.len())
 }
 
 fn size_of(width: usize, height: usize) -> Result<ImageSize, String> {
@@ -212,6 +315,17 @@ mod tests {
             &chunk(b"IEND", &[]),
         ]
         .concat()
+    }
+
+    #[test]
+    fn colours_are_separated_at_any_width() {
+        for count in [1, 31, 32, 33, 100] {
+            let pixels: Vec<u8> = (0..3 * count).map(|i| i as u8).collect();
+            let decoded =
+                Decoded { size: ImageSize { height: 1, width: count }, channels: 3, pixels };
+            let wanted = (0..3).flat_map(|c| (0..count).map(move |i| (3 * i + c) as u8));
+            assert_eq!(decoded.planes(3), wanted.collect::<Vec<u8>>());
+        }
     }
 
     #[test]

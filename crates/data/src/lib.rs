@@ -67,8 +67,6 @@ mod download;
 mod identity;
 mod idx;
 mod loader;
-#[cfg(test)]
-mod malformed;
 mod mat;
 mod npy;
 mod order;

@@ -96,6 +96,11 @@ impl Survey {
         pairs
     }
 
+    /// Whether the inputs are images, which are not equal by chance.
+    fn are_images(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
     fn groups(&self) -> impl Iterator<Item = &[(u64, usize, Option<i64>)]> {
         self.prints.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1)
     }
@@ -217,9 +222,12 @@ pub fn findings(parts: &[Surveyed<'_>], classes: &[String]) -> Vec<Finding> {
     if let [train, test] = parts {
         let shared = train.survey.shared_with(test.survey);
         if let Some((a, b)) = shared.first() {
+            let remedy = match train.survey.are_images() {
+                true => "the result on them says nothing; remove them from one part",
+                false => "rows may be equal by chance; otherwise remove them from one part",
+            };
             let text = format!(
-                "{} of {} in {} are also in {}, such as {} and {}: the result on them says nothing; \
-                 remove them from one part",
+                "{} of {} in {} are also in {}, such as {} and {}: {remedy}",
                 shared.len(),
                 test.survey.samples,
                 test.dataset.name(),
@@ -227,18 +235,27 @@ pub fn findings(parts: &[Surveyed<'_>], classes: &[String]) -> Vec<Finding> {
                 train.dataset.describe(*a),
                 test.dataset.describe(*b)
             );
-            findings.push(Finding { serious: true, text });
+            findings.push(Finding { serious: train.survey.are_images(), text });
         }
     }
     findings.sort_by_key(|finding| !finding.serious);
     findings
 }
 
+/// `1 input has`, `2 inputs have`.
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 fn of_part(part: &Surveyed<'_>, classes: &[String], found: &mut dyn FnMut(bool, String)) {
     let survey = part.survey;
-    if let Some((_, why)) = survey.unreadable.first() {
+    if let Some(((_, why), others)) = survey.unreadable.split_first() {
         let count = survey.unreadable.len();
-        found(true, format!("{count} of {} cannot be read: {why}", survey.samples));
+        let also = match part.names(others.iter().map(|(index, _)| *index)) {
+            none if none.is_empty() => none,
+            some => format!("; nor can {some}"),
+        };
+        found(true, format!("{count} of {} cannot be read: {why}{also}", survey.samples));
     }
     let wrong = |label: &&i64| !(0..classes.len() as i64).contains(label);
     if let Some(label) = survey.labels.keys().find(wrong) {
@@ -248,24 +265,25 @@ fn of_part(part: &Surveyed<'_>, classes: &[String], found: &mut dyn FnMut(bool, 
             format!("label {label}, but there are {count} classes, from 0; check the labels"),
         );
     }
-    let mixed: Vec<&[_]> =
-        survey.groups().filter(|group| group.iter().any(|s| s.2 != group[0].2)).collect();
+    let (mixed, repeated): (Vec<&[_]>, Vec<&[_]>) =
+        survey.groups().partition(|group| group.iter().any(|s| s.2 != group[0].2));
     if let Some(group) = mixed.first() {
         let names = part.names(group.iter().map(|sample| sample.1));
-        let count = mixed.len();
-        let text =
-            format!("{count} inputs have several labels, such as {names}; keep the right one");
-        found(true, text);
+        let inputs = counted(mixed.len(), "input has", "inputs have");
+        // Rows of a few numbers may well be equal, and what they lead to differ.
+        let text = format!("{inputs} several labels, such as {names}; keep the right one");
+        found(survey.are_images(), text);
     }
-    let duplicates = survey.duplicates();
-    if let Some(group) = duplicates.first() {
-        let count: usize = duplicates.iter().map(|group| group.len() - 1).sum();
-        let names = part.names(group.iter().copied());
-        found(false, format!("{count} samples repeat another one exactly, such as {names}"));
+    if let Some(group) = repeated.first() {
+        let count: usize = repeated.iter().map(|group| group.len() - 1).sum();
+        let names = part.names(group.iter().map(|sample| sample.1));
+        let samples = counted(count, "sample repeats", "samples repeat");
+        found(false, format!("{samples} another one exactly, such as {names}"));
     }
     if !survey.constant.is_empty() {
         let names = part.names(survey.constant.iter().copied());
-        found(false, format!("{} images have one colour: {names}", survey.constant.len()));
+        let images = counted(survey.constant.len(), "image has", "images have");
+        found(false, format!("{images} one colour, such as {names}"));
     }
     if survey.shapes.len() > 1 {
         let usual = survey.shapes.iter().max_by_key(|(_, count)| **count);
@@ -273,8 +291,9 @@ fn of_part(part: &Surveyed<'_>, classes: &[String], found: &mut dyn FnMut(bool, 
         let odd: Vec<_> = survey.shapes.iter().filter(|(shape, _)| *shape != usual).collect();
         let count: usize = odd.iter().map(|(_, count)| **count).sum();
         let text = format!(
-            "{count} inputs have another shape than {usual:?}, such as {:?}; set `resize`, or resize \
-             and crop in `transforms`",
+            "{} another shape than {usual:?}, such as {:?}; set `resize`, or resize and crop in \
+             `transforms`",
+            counted(count, "input has", "inputs have"),
             odd[0].0
         );
         found(false, text);
@@ -288,7 +307,8 @@ fn balance(survey: &Survey, classes: &[String], found: &mut dyn FnMut(bool, Stri
         (0..classes.len()).filter(|&c| count(c) == 0).map(|c| &*classes[c]).collect();
     if !missing.is_empty() {
         let some: Vec<&str> = missing.iter().copied().take(NAMED).collect();
-        let text = format!("{} classes have no samples: {}", missing.len(), some.join(", "));
+        let classes = counted(missing.len(), "class has", "classes have");
+        let text = format!("{classes} no samples, such as {}", some.join(", "));
         found(false, text);
     }
     let present = || (0..classes.len()).filter(|&class| count(class) > 0);
@@ -370,13 +390,13 @@ mod tests {
         let expected = [
             "error: train: 1 of 28 cannot be read: x.png: half a file",
             "error: train: label 5, but there are 3 classes, from 0; check the labels",
-            "error: train: 1 inputs have several labels, such as sample 2, sample 3; keep the right one",
+            "error: train: 1 input has several labels, such as sample 2, sample 3; keep the right one",
             "error: 1 of 3 in test are also in train, such as sample 10 and sample 0: the result on \
              them says nothing; remove them from one part",
-            "warning: train: 2 samples repeat another one exactly, such as",
-            "warning: train: 1 images have one colour: sample 5",
-            "warning: train: 1 inputs have another shape than [1, 1, 2], such as [1, 1, 3]",
-            "warning: train: 1 classes have no samples: c",
+            "warning: train: 1 sample repeats another one exactly, such as sample 0, sample 1",
+            "warning: train: 1 image has one colour, such as sample 5",
+            "warning: train: 1 input has another shape than [1, 1, 2], such as [1, 1, 3]",
+            "warning: train: 1 class has no samples, such as c",
             "warning: train: classes are unequal: 25 samples of a, but 1 of b",
         ];
         let found = all(&train, &test, &["a", "b", "c"]);

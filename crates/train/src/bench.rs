@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use gradus_data::transforms::MixedParts;
 use gradus_data::{Batches, DataLoader, Dataset, Split};
 use gradus_nn::{Layer, Module, Sequential};
 use gradus_tensor::{Device, Error, ErrorKind, Phase, ProfileReport, Result, manual_seed, profile};
@@ -80,8 +81,8 @@ struct Run {
     model: Sequential,
     criterion: AnyLoss,
     optimizer: AnyOptimizer,
-    loader: DataLoader<Samples>,
-    batches: Batches<Samples>,
+    loader: DataLoader<MixedParts<Samples>>,
+    batches: Batches<MixedParts<Samples>>,
     batch_size: usize,
     device: Device,
     average_loss: Mean,
@@ -99,11 +100,9 @@ impl Run {
         let optimizer = config.optimizer(&model)?;
         // A last, smaller batch is another plan: it is rare in training, and would be frequent here.
         let batch_size = config.batch_size.min(data.samples().len());
-        let loader = DataLoader::new(data.samples().clone())
-            .batch_size(batch_size)
-            .shuffle(config.seed)
-            .drop_last(true)
-            .workers(workers);
+        config.batch_size = batch_size;
+        config.drop_last = true;
+        let loader = config.loader(data, workers)?;
         Ok(Run {
             device: config.device,
             average_loss: Mean::new(config.device),

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gradus_data::transforms::MixedParts;
 use gradus_data::{DataLoader, Split};
 use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
@@ -173,14 +174,11 @@ pub fn run_observed(
     model.to(device)?;
     let criterion = config.criterion(&spec)?;
     let mut optimizer = config.optimizer(&model)?;
-    let loader = DataLoader::new(train_data.samples().clone())
-        .batch_size(config.batch_size)
-        .shuffle(config.seed)
-        .drop_last(config.drop_last)
-        .workers(options.workers);
+    let loader = config.loader(&train_data, options.workers)?;
     let held_out = validation_data.as_ref().map_or(0, |data| data.samples().len());
     let validation = validation_data.map(|data| {
-        DataLoader::new(data.samples().clone()).batch_size(256).workers(options.workers)
+        let samples = MixedParts::new(data.samples().clone(), None);
+        DataLoader::new(samples).batch_size(256).workers(options.workers)
     });
     let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
     let schedule = config.schedule(&mut *optimizer, steps_per_epoch)?;
@@ -376,10 +374,7 @@ pub fn find_learning_rate(
     model.to(device)?;
     let criterion = config.criterion(&spec)?;
     let mut optimizer = config.optimizer(&model)?;
-    let loader = DataLoader::new(data.samples().clone())
-        .batch_size(config.batch_size)
-        .shuffle(config.seed)
-        .workers(workers);
+    let loader = config.loader(&data, workers)?;
     let align = |predictions: Tensor, targets: Tensor| spec.task.align(predictions, targets);
     let objective = Supervised::new(&model, &*criterion).on(device).align(&align);
     find_lr(&objective, &loader, &mut *optimizer, range, steps)

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use gradus::train::Config;
 use gradus::train::config::{
-    DATASETS, DEFAULT, LAYERS, LOSSES, METRICS, OPTIMIZERS, Row, SCHEDULES, TRANSFORMS, Training,
+    BATCH_TRANSFORMS, DATASETS, DEFAULT, LAYERS, LOSSES, METRICS, OPTIMIZERS, Row, SCHEDULES,
+    TRANSFORMS, Training,
 };
 
 use crate::command::{fails, folder, gradus, succeeds};
@@ -307,6 +308,7 @@ fn the_documentation_lists_every_row() {
         ("optimizers", rows(OPTIMIZERS)),
         ("schedules", rows(SCHEDULES)),
         ("transforms", rows(TRANSFORMS)),
+        ("batch transforms", rows(BATCH_TRANSFORMS)),
         ("training", training_rows()),
         ("metrics", rows(METRICS)),
     ] {

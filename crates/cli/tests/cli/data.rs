@@ -173,11 +173,14 @@ fn lint_finds_leaks_and_unreadable_files() {
     fs::write(dir.join("sound/train/dark/6.jpg"), "no image").unwrap();
     let outcome = gradus(&dir, &["data", "lint", "sound", "--threads", "2"]);
     assert_eq!(outcome.code, 1, "{}", outcome.err);
-    assert!(outcome.err.contains("2 of the findings are serious"), "{}", outcome.err);
+    assert!(outcome.err.contains("2 findings are serious"), "{}", outcome.err);
     for expected in ["1 of 3 cannot be read: ", "6.jpg", "are also in", "2.png", "5.png"] {
         assert!(outcome.out.contains(expected), "{expected}: {}", outcome.out);
     }
     assert!(fails(&dir, &["data", "lint", "nowhere"], 1).contains("nowhere"));
+    fs::write(dir.join("table.csv"), "a,y\n1,2\n").unwrap();
+    let error = gradus(&dir, &["data", "lint", "table.csv"]).err;
+    assert!(error.contains("table.csv is neither a folder nor a configuration file"), "{error}");
 }
 
 #[test]
@@ -237,6 +240,48 @@ fn transforms_are_part_of_the_configuration() {
     for (transforms, expected) in mistakes {
         fs::write(dir.join("bad.toml"), config(transforms)).unwrap();
         let outcome = gradus(&dir, &["summary", "bad.toml"]);
+        assert!(outcome.code != 0 && outcome.err.contains(expected), "{}", outcome.err);
+    }
+}
+
+#[test]
+fn batches_are_mixed_as_the_configuration_says() {
+    let dir = folder("mixing");
+    let config = |data: &str, loss: &str| {
+        format!(
+            "[data]\ntype = \"digits\"\n{data}\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n\
+             {loss}\n[train]\nepochs = 2\n"
+        )
+    };
+    let all = "transforms = [\"RandAugment\", \"TrivialAugmentWide\", \"AutoAugment\"]\n\
+               batch_transforms = [{ type = \"MixUp\", alpha = 0.4 }, \"CutMix\", \"LabelSmoothing\"]";
+    fs::write(dir.join("my.toml"), config(all, "")).unwrap();
+    let trained = |workers: &str, out: &str| {
+        succeeds(&dir, &["train", "my.toml", "--workers", workers, "--out", out]);
+        fs::read(dir.join(out).join("model.safetensors")).unwrap()
+    };
+    let weights = trained("0", "a");
+    assert_eq!(weights, trained("3", "b"));
+    let written = fs::read_to_string(dir.join("a/config.toml")).unwrap();
+    assert!(written.contains("{ type = \"CutMix\", alpha = 1.0 }"), "{written}");
+    fs::write(dir.join("my.toml"), config("", "")).unwrap();
+    assert_ne!(weights, trained("0", "c"));
+    fs::write(dir.join("table.csv"), "a,y\n1,2\n3,4\n5,6\n").unwrap();
+    let table = "[data]\ntype = \"csv-regression\"\npath = \"table.csv\"\ntarget = \"y\"\n\
+                 batch_transforms = [\"MixUp\"]\n[model]\nlayers = [\"Linear\"]\n";
+    let mistakes = [
+        (config("batch_transforms = \"MixUp\"", ""), "`batch_transforms` is a list of transforms"),
+        (config("batch_transforms = [\"MixUpp\"]", ""), "did you mean `MixUp`?"),
+        (config("batch_transforms = [{ type = \"MixUp\", alpha = 0 }]", ""), "alpha"),
+        (
+            config("batch_transforms = [\"MixUp\"]", "[loss]\ntype = \"MultiMarginLoss\""),
+            "MultiMarginLoss does not take the probabilities that `batch_transforms` make",
+        ),
+        (table.to_owned(), "MixUp is for images with a class"),
+    ];
+    for (config, expected) in mistakes {
+        fs::write(dir.join("bad.toml"), config).unwrap();
+        let outcome = gradus(&dir, &["check", "bad.toml"]);
         assert!(outcome.code != 0 && outcome.err.contains(expected), "{}", outcome.err);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Archives are read, never unpacked: nothing is written, wherever the names inside them point.
 
+use std::cell::Cell;
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
@@ -71,38 +73,68 @@ impl Source {
         files: &[&str],
         limit: u64,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        let damaged = |e: io::Error| {
-            let message = format!(
-                "{}: cannot be read as a .tar.gz archive ({e}); get it again from {}",
-                path.display(),
-                self.url
-            );
+        let file = File::open(path).map_err(|e| {
+            let message = format!("{}: {e}; get it again from {}", path.display(), self.url);
+            Error::new(ErrorKind::Io, message)
+        })?;
+        self.extract(path, BufReader::with_capacity(1 << 16, file), files, limit)
+    }
+
+    /// The same of the bytes of an archive that messages call `path`.
+    pub(super) fn extract(
+        &self,
+        path: &Path,
+        archive: impl BufRead,
+        files: &[&str],
+        limit: u64,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let unpacked = Cell::new(0);
+        let bad = |what: &dyn Display| {
+            let message = format!("{}: {what}; get it again from {}", path.display(), self.url);
             Error::new(ErrorKind::Format, message)
         };
-        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(damaged)?);
+        let damaged = |e: io::Error| {
+            let at = unpacked.get();
+            bad(&format_args!("no .tar.gz archive, or damaged after {at} unpacked bytes ({e})"))
+        };
         // What is skipped is decompressed too: a bomb must not take for ever.
-        let bounded = GzDecoder::new(file).take(LARGEST_ARCHIVE);
-        let mut archive = tar::Archive::new(bounded);
+        let bounded = GzDecoder::new(archive).take(LARGEST_ARCHIVE);
+        let mut archive = tar::Archive::new(Counted { inner: bounded, count: &unpacked });
         let mut found: Vec<Option<(String, Vec<u8>)>> = files.iter().map(|_| None).collect();
-        for entry in archive.entries().map_err(damaged)? {
+        // Long names and other extensions are passed over unread, as no dataset's files need them:
+        // a bomb could claim gigabytes for one.
+        for entry in archive.entries().map_err(damaged)?.raw(true) {
             let mut entry = entry.map_err(damaged)?;
+            let kind = entry.header().entry_type();
+            if matches!(kind.as_byte(), b'x' | b'g' | b'L' | b'K') {
+                continue;
+            }
             let inside: PathBuf = entry.path().map_err(damaged)?.into_owned();
             let wanted = files.iter().position(|file| inside.file_name() == Some(file.as_ref()));
             let Some(at) = wanted else { continue };
             let plain =
                 |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
             if !inside.components().all(plain) {
-                let message = format!(
-                    "{}: a file in it claims the place {}, outside of the archive; get it again \
-                     from {}",
-                    path.display(),
-                    inside.display(),
-                    self.url
-                );
-                return Err(Error::new(ErrorKind::Format, message));
+                let place = inside.display();
+                return Err(bad(&format_args!(
+                    "a file in it claims the place {place}, outside of the archive"
+                )));
+            }
+            if !kind.is_file() {
+                let place = inside.display();
+                return Err(bad(&format_args!("{place} in it is no file, but a link or a folder")));
             }
             let mut content = Vec::new();
             entry.by_ref().take(limit).read_to_end(&mut content).map_err(damaged)?;
+            // The archive may end within a file: the reader of tar is content with what there is.
+            let size = entry.size().min(limit);
+            if (content.len() as u64) < size {
+                let (place, has, at) = (inside.display(), content.len(), unpacked.get());
+                return Err(bad(&format_args!(
+                    "truncated: it ends after {at} unpacked bytes, with {has} of the {size} bytes \
+                     of {place}"
+                )));
+            }
             found[at] = Some((format!("{}, {}", path.display(), inside.display()), content));
             if found.iter().all(Option::is_some) {
                 break;
@@ -119,6 +151,20 @@ impl Source {
             return Err(Error::new(ErrorKind::Data, message));
         }
         Ok(found.into_iter().flatten().collect())
+    }
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    inner: R,
+    count: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.set(self.count.get() + read as u64);
+        Ok(read)
     }
 }
 

@@ -76,6 +76,16 @@ impl CharText {
         let bytes = fs::read(path).map_err(|e| {
             Error::new(ErrorKind::Io, format!("{}: {e}; give a text file", path.display()))
         })?;
+        CharText::from_utf8(path, bytes, split, options)
+    }
+
+    /// One part of the content of a file that messages call `path`.
+    pub(super) fn from_utf8(
+        path: &Path,
+        bytes: Vec<u8>,
+        split: Split,
+        options: CharTextOptions,
+    ) -> Result<CharText> {
         let text = String::from_utf8(bytes).map_err(|e| {
             let message = format!(
                 "{}: not UTF-8 at offset {}; convert it to UTF-8",

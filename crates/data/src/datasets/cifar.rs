@@ -118,6 +118,15 @@ const FINE_CLASSES: [&str; 100] = [
     "worm",
 ];
 
+/// Reads a file of two images: what is done to each of the files, of which there are tests with
+/// many.
+pub(super) fn read_two(name: &str, content: &[u8], classes: usize) -> Result<LabelledImages> {
+    let cifar = if classes == 10 { CIFAR10 } else { CIFAR100 };
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    cifar.split(name, content, 2, &mut pixels, &mut labels)?;
+    cifar.labelled(Split::Test, pixels, labels)
+}
+
 impl Cifar {
     fn open(&self, path: &Path, split: Split) -> Result<LabelledImages> {
         let (files, images) = match split {
@@ -133,6 +142,10 @@ impl Cifar {
         for (name, content) in source.read(path, files, limit)? {
             self.split(&name, &content, images, &mut pixels, &mut labels)?;
         }
+        self.labelled(split, pixels, labels)
+    }
+
+    fn labelled(&self, split: Split, pixels: Vec<u8>, labels: Vec<i64>) -> Result<LabelledImages> {
         Ok(LabelledImages::new(
             format!("{} ({split})", self.name),
             Array::new([labels.len(), 3, SIDE, SIDE], pixels)?,

@@ -17,6 +17,8 @@ mod kmnist;
 mod labelled_images;
 mod mnist;
 mod numpy_parts;
+#[doc(hidden)]
+pub mod readers;
 mod stl10;
 mod svhn;
 mod table;

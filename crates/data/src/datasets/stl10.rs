@@ -38,20 +38,34 @@ pub fn stl10(path: impl AsRef<Path>, split: Split) -> Result<LabelledImages> {
 
 fn open(path: &Path, split: Split, files: &[&str; 2], count: usize) -> Result<LabelledImages> {
     let contents = SOURCE.read(path, files, (count * PIXELS + 1) as u64)?;
-    let [(images_name, images), (labels_name, labels)] = &contents[..] else {
-        unreachable!("two files were asked for")
-    };
+    let [images, labels] = &contents[..] else { unreachable!("two files were asked for") };
+    labelled(split, images, labels, count)
+}
+
+/// Reads a label and then an image, as they stand in their files: tests have many of them.
+pub(super) fn read_one(bytes: &[u8]) -> Result<LabelledImages> {
+    let (label, image) = bytes.split_at(bytes.len().min(1));
+    let file = |name: &str, content: &[u8]| (name.to_owned(), content.to_owned());
+    labelled(Split::Test, &file("images", image), &file("labels", label), 1)
+}
+
+/// A file of images and one of labels, each with its name.
+fn labelled(
+    split: Split,
+    (images_name, images): &(String, Vec<u8>),
+    (labels_name, labels): &(String, Vec<u8>),
+    count: usize,
+) -> Result<LabelledImages> {
     for (name, content, wanted) in
         [(images_name, images, count * PIXELS), (labels_name, labels, count)]
     {
         if content.len() != wanted {
             let found = match content.len() > wanted {
-                true => format!("more than {wanted}"),
-                false => content.len().to_string(),
+                true => format!("there is more after offset {wanted}"),
+                false => format!("truncated: it ends at offset {}", content.len()),
             };
             let message = format!(
-                "{name}: it holds {found} bytes, but {count} images make {wanted}; get it again from \
-                 {}",
+                "{name}: {found}, but {count} images make {wanted} bytes; get it again from {}",
                 SOURCE.url
             );
             return Err(Error::new(ErrorKind::Format, message));
@@ -103,10 +117,12 @@ mod tests {
         let rows = |at: usize| (at / SIDE % SIDE) as u8;
         assert_eq!(image.pixels().data(), (0..PIXELS).map(rows).collect::<Vec<u8>>());
         let error = |images: &[u8], labels: &[u8]| write(images, labels).unwrap_err().to_string();
-        assert!(error(&images[1..], &[1, 1]).contains("test_X.bin: it holds 55295 bytes"));
+        assert!(
+            error(&images[1..], &[1, 1]).contains("test_X.bin: truncated: it ends at offset 55295")
+        );
         let more = [&images[..], &[0, 0]].concat();
-        assert!(error(&more, &[1, 1]).contains("it holds more than 55296 bytes"));
-        assert!(error(&images, &[1]).contains("test_y.bin: it holds 1 bytes"));
+        assert!(error(&more, &[1, 1]).contains("there is more after offset 55296"));
+        assert!(error(&images, &[1]).contains("test_y.bin: truncated: it ends at offset 1"));
         assert!(error(&images, &[1, 0]).contains("the label of image 1 is 0 (offset 1)"));
         assert!(
             stl10(dir.join("none"), Split::Train).unwrap_err().message().contains("stl10_binary")

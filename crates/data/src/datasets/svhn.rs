@@ -24,17 +24,21 @@ const LARGEST: u64 = 1 << 31;
 /// If the file is missing, truncated or damaged; the message names it and what to do.
 pub fn svhn(dir: impl AsRef<Path>, split: Split) -> Result<LabelledImages> {
     let path = dir.as_ref().join(format!("{split}_32x32.mat"));
-    let named = |kind: ErrorKind, why: String| {
-        let message = format!("{}: {why}; get it again from {URL}", path.display());
-        Error::new(kind, message)
-    };
     let mut bytes = Vec::new();
     File::open(&path)
         .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-        .map_err(|e| named(ErrorKind::Io, e.to_string()))?;
-    let matrices = mat::read(&bytes).map_err(|why| named(ErrorKind::Format, why))?;
-    drop(bytes);
-    labelled(matrices, split).map_err(|why| named(ErrorKind::Data, why))
+        .map_err(|e| named(&path, ErrorKind::Io, &e.to_string()))?;
+    parse(&path, &bytes, split)
+}
+
+/// The content of a file that messages call `path`.
+pub(super) fn parse(path: &Path, bytes: &[u8], split: Split) -> Result<LabelledImages> {
+    let matrices = mat::read(bytes).map_err(|why| named(path, ErrorKind::Format, &why))?;
+    labelled(matrices, split).map_err(|why| named(path, ErrorKind::Data, &why))
+}
+
+fn named(path: &Path, kind: ErrorKind, why: &str) -> Error {
+    Error::new(kind, format!("{}: {why}; get it again from {URL}", path.display()))
 }
 
 fn labelled(mut matrices: Vec<Matrix>, split: Split) -> Result<LabelledImages, String> {

@@ -165,15 +165,7 @@ impl<D: Dataset<Item = (Image, i64)>> Dataset for Mixed<D> {
 
     fn visit(&self, index: usize, epoch: u64) -> Result<ToMix> {
         let (image, label) = self.dataset.visit(index, epoch)?;
-        let classes = self.mixing.classes;
-        if usize::try_from(label).is_ok_and(|label| label < classes) {
-            let mixing = Arc::clone(&self.mixing);
-            return Ok(ToMix { image, label, epoch, mixing });
-        }
-        let message = format!(
-            "the label is {label}, but there are {classes} classes to mix; give their number"
-        );
-        Err(Error::new(ErrorKind::Data, message))
+        ToMix::new(&self.mixing, image, label, epoch)
     }
 
     fn describe(&self, index: usize) -> String {
@@ -182,6 +174,20 @@ impl<D: Dataset<Item = (Image, i64)>> Dataset for Mixed<D> {
 
     fn name(&self) -> String {
         self.dataset.name()
+    }
+}
+
+impl ToMix {
+    /// A sample as an epoch sees it.
+    pub(super) fn new(mixing: &Arc<Mixing>, image: Image, label: i64, epoch: u64) -> Result<ToMix> {
+        let classes = mixing.classes;
+        if usize::try_from(label).is_ok_and(|label| label < classes) {
+            return Ok(ToMix { image, label, epoch, mixing: Arc::clone(mixing) });
+        }
+        let message = format!(
+            "the label is {label}, but there are {classes} classes to mix; give their number"
+        );
+        Err(Error::new(ErrorKind::Data, message))
     }
 }
 

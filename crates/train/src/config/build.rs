@@ -6,18 +6,19 @@
 
 use std::num::NonZeroUsize;
 
-use gradus_data::transforms::Pipeline;
-use gradus_data::{Dataset, Split};
+use gradus_data::transforms::{MixedParts, Mixing, Pipeline};
+use gradus_data::{DataLoader, Dataset, Split};
 use gradus_nn::optim::Optimizer;
 use gradus_nn::{Layer, Module, Sequential};
 use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
 
 use super::layers::batch_of;
 use super::{
-    AnyLoss, AnyMetric, AnyOptimizer, Choice, Config, DATASETS, LAYERS, LOSSES, LayerInput,
-    METRICS, MetricInput, OPTIMIZERS, RunLength, SCHEDULES, Scheduler, TRANSFORMS, Value,
+    AnyLoss, AnyMetric, AnyOptimizer, BATCH_TRANSFORMS, Choice, Config, DATASETS, LAYERS, LOSSES,
+    LayerInput, METRICS, MetricInput, OPTIMIZERS, RunLength, SCHEDULES, Scheduler, TRANSFORMS,
+    Value,
 };
-use crate::data::{Data, DataSpec, Task};
+use crate::data::{Data, DataSpec, Input, Samples, Task};
 
 /// Samples in the batch that only shapes are wanted of; not 1, which fits everywhere.
 const DUMMY_BATCH: usize = 2;
@@ -54,6 +55,39 @@ impl Config {
                 Ok::<_, Error>(pipeline.add(choice.build(TRANSFORMS, ())?))
             })?;
         Ok(if split == Split::Test && !given { pipeline.deterministic() } else { pipeline })
+    }
+
+    /// A loader of what is trained on: shuffled, and with its batches mixed if they are to be. Batches
+    /// follow from the seed.
+    ///
+    /// # Errors
+    /// If such data cannot be mixed.
+    pub(crate) fn loader(
+        &mut self,
+        data: &Data,
+        workers: usize,
+    ) -> Result<DataLoader<MixedParts<Samples>>> {
+        let samples = MixedParts::new(data.samples().clone(), self.mixing(data.spec())?);
+        Ok(DataLoader::new(samples)
+            .batch_size(self.batch_size)
+            .shuffle(self.seed)
+            .drop_last(self.drop_last)
+            .workers(workers))
+    }
+
+    /// What is done to batches; nothing, usually.
+    fn mixing(&mut self, spec: &DataSpec) -> Result<Option<Mixing>> {
+        let Some(first) = self.batch_transforms.first() else { return Ok(None) };
+        let (Task::Classification { classes }, Input::Image { .. }) = (&spec.task, &spec.input)
+        else {
+            let name = first.name();
+            return Err(first.place().error(format_args!(
+                "{name} is for images with a class, and these data are none; leave it out"
+            )));
+        };
+        let none = Mixing::new(classes.len(), self.seed);
+        let mut choices = self.batch_transforms.iter_mut();
+        choices.try_fold(none, |mixing, choice| choice.build(BATCH_TRANSFORMS, mixing)).map(Some)
     }
 
     /// What a model must know of the data. They are read no further than that needs.
@@ -163,6 +197,18 @@ impl Config {
                 "{name} does not suit the data ({task}): {why}; leave [loss] out for {}",
                 task.default_loss()
             )));
+        }
+        let (name, place) = (choice.name(), choice.place().clone());
+        if self.mixing(spec)?.is_some() {
+            let mixed = predictions.softmax(-1);
+            if let Some(error) = no_grad(|| loss(&predictions, &mixed)).error() {
+                let _ = evaluate();
+                let why = error.message();
+                return Err(place.error(format_args!(
+                    "{name} does not take the probabilities that `batch_transforms` make of labels: \
+                     {why}; choose CrossEntropyLoss, or leave `batch_transforms` out"
+                )));
+            }
         }
         Ok(loss)
     }

@@ -5,6 +5,7 @@
 //! what depends on the data, such as the sizes of layers, is found when the model is
 //! [made](Config::model) by recording its forward pass, which computes nothing.
 
+mod batch_transforms;
 mod build;
 mod datasets;
 mod document;
@@ -26,6 +27,7 @@ use std::path::{self, Path};
 
 use gradus_tensor::{Device, Error, ErrorKind, Result};
 
+pub use batch_transforms::BATCH_TRANSFORMS;
 pub use datasets::DATASETS;
 pub(crate) use layers::batch_of;
 pub use layers::{AnyLayer, LAYERS, LayerInput};
@@ -84,6 +86,8 @@ pub struct Config {
     pub transforms: Vec<Choice>,
     /// What is done to those that are tested on; by default, what is not random in `transforms`.
     pub test_transforms: Option<Vec<Choice>>,
+    /// Each one of [`BATCH_TRANSFORMS`]: what is done to the batches that are trained on.
+    pub batch_transforms: Vec<Choice>,
     /// Each one of [`LAYERS`].
     pub layers: Vec<Choice>,
     /// One of [`LOSSES`]; by default the one that suits the data.
@@ -140,11 +144,14 @@ impl Config {
         };
 
         let data = required("data")?;
-        let (data_node, [transforms, test_transforms]) =
-            data.without(["transforms", "test_transforms"]);
+        let (data_node, [transforms, test_transforms, batch_transforms]) =
+            data.without(["transforms", "test_transforms", "batch_transforms"]);
         let data = Choice::read(DATASETS, "dataset", &data.place, &data_node)?;
-        let transforms = transforms.map(read_transforms).transpose()?.unwrap_or_default();
-        let test_transforms = test_transforms.map(read_transforms).transpose()?;
+        let images = |entry| read_transforms(TRANSFORMS, entry);
+        let transforms = transforms.map(images).transpose()?.unwrap_or_default();
+        let test_transforms = test_transforms.map(images).transpose()?;
+        let batches = |entry| read_transforms(BATCH_TRANSFORMS, entry);
+        let batch_transforms = batch_transforms.map(batches).transpose()?.unwrap_or_default();
         let layers = read_layers(required("model")?)?;
         let read_loss = |e: &Entry| Choice::read(LOSSES, "loss", &e.place, &e.node);
         let loss = section("loss").map(read_loss).transpose()?;
@@ -171,6 +178,7 @@ impl Config {
             data,
             transforms,
             test_transforms,
+            batch_transforms,
             layers,
             loss,
             optimizer,
@@ -282,6 +290,8 @@ impl Config {
         self.data.check(DATASETS)?;
         let transforms = self.transforms.iter().chain(self.test_transforms.iter().flatten());
         transforms.into_iter().try_for_each(|transform| transform.check(TRANSFORMS))?;
+        let batches = self.batch_transforms.iter();
+        batches.into_iter().try_for_each(|transform| transform.check(BATCH_TRANSFORMS))?;
         self.layers.iter().try_for_each(|layer| layer.check(LAYERS))?;
         self.loss.iter().try_for_each(|loss| loss.check(LOSSES))?;
         self.optimizer.check(OPTIMIZERS)?;
@@ -290,14 +300,14 @@ impl Config {
     }
 }
 
-fn read_transforms(entry: &Entry) -> Result<Vec<Choice>> {
+fn read_transforms<I, O>(table: &'static [Row<I, O>], entry: &Entry) -> Result<Vec<Choice>> {
     let Node::List(list) = &entry.node else {
         let key = &entry.key;
         return Err(entry
             .place
             .error(format_args!("`{key}` is a list of transforms, in brackets")));
     };
-    let read = |(place, node): &(Place, Node)| Choice::read(TRANSFORMS, "transform", place, node);
+    let read = |(place, node): &(Place, Node)| Choice::read(table, "transform", place, node);
     list.iter().map(read).collect()
 }
 
@@ -367,6 +377,9 @@ impl fmt::Display for Config {
         }
         if let Some(transforms) = &self.test_transforms {
             list(f, "test_transforms", transforms)?;
+        }
+        if !self.batch_transforms.is_empty() {
+            list(f, "batch_transforms", &self.batch_transforms)?;
         }
         writeln!(f)?;
         writeln!(f, "[model]\nlayers = [")?;

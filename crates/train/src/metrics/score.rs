@@ -38,6 +38,10 @@ impl Score {
 
     pub(crate) fn update(&mut self, predictions: &Tensor, targets: &Tensor) {
         match self {
+            // Of labels that were mixed, the one that weighs most counts.
+            Score::Accuracy(accuracy) if targets.dtype().is_float() => {
+                accuracy.update(predictions, &targets.argmax(-1));
+            }
             Score::Accuracy(accuracy) => accuracy.update(predictions, targets),
             Score::Errors(errors) => errors.update(predictions, targets),
         }

@@ -105,7 +105,11 @@ impl Objective for Supervised<'_> {
             None => (predictions, targets),
         };
         let loss = (self.criterion)(&predictions, &targets);
-        let weight = targets.try_shape().map_or(0, |shape| shape.numel());
+        // Probabilities of classes are one term together, as the label in their place would be.
+        let weight = targets.try_shape().map_or(0, |shape| match shape[..] {
+            [rows, _] if predictions.try_shape().is_ok_and(|p| p == shape) => rows,
+            _ => shape.numel(),
+        });
         Cost { loss, weight, predictions: Some((predictions, targets)) }
     }
 }

@@ -1,6 +1,6 @@
 //! CSV files: a line of column names, then a line for each row.
 
-use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -10,7 +10,8 @@ use super::TableOptions;
 use super::rows::{Cell, Place, Rows};
 use super::schema::schema;
 
-pub(super) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Rows> {
+/// Reads a table that messages say is from `path`.
+pub(super) fn read(path: &Path, file: impl Read, options: &TableOptions) -> Result<Rows> {
     let name = path.display();
     if !options.delimiter.is_ascii() {
         let message = format!(

@@ -202,6 +202,14 @@ impl Table {
         encoding.encode(format!("{file} ({split})"), &part)
     }
 
+    /// All rows of a CSV file that messages call `path`, with a number to predict.
+    pub(super) fn from_csv(path: &Path, csv: impl Read, target: &str) -> Result<Table> {
+        let options = TableOptions::new(target, Target::Number);
+        let rows = csv::read(path, csv, &options)?;
+        let encoding = Encoding::of(&rows, [Some(&rows), None], &options);
+        encoding.encode(path.display().to_string(), &rows)
+    }
+
     /// The names of the inputs: of a category, `column=category`, and `column=` where it is missing.
     pub fn columns(&self) -> &[String] {
         &self.columns
