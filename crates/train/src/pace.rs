@@ -13,7 +13,7 @@ const MARKS: f64 = 30.0;
 /// ```
 /// let mut pace = gradus_train::Pace::new(0.0, 0);
 /// pace.mark(1.0, 20, 640);
-/// pace.mark(2.0, 40, 1280);
+/// pace.mark(2.0, 40, 640);
 /// assert_eq!(pace.samples_per_second(), Some(640.0));
 /// assert_eq!(pace.left(2.0, 100), Some(3.0));
 /// ```

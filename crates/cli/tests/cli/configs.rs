@@ -218,14 +218,15 @@ fn tables_of_every_format_are_trained_on_alike() {
     fs::create_dir(dir.join("arrays")).unwrap();
     for (name, shape) in [("x", "(8, 3)"), ("labels", "(8,)")] {
         let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-        let elements: Vec<u8> = (0..if name == "x" { 24 } else { 8 }).map(|i| i % 4).collect();
+        let (count, values) = if name == "x" { (24, 2) } else { (8, 4) };
+        let elements: Vec<u8> = (0..count).map(|i| i % values).collect();
         let head = [b"\x93NUMPY\x01\x00\x76\x00", format!("{header:<117}\n").as_bytes()].concat();
         fs::write(dir.join(format!("arrays/{name}.npy")), [head, elements].concat()).unwrap();
     }
     let numpy = "type = \"numpy-classification\"\ntargets = \"labels\"\ntest_fraction = 0.5";
     assert!(!model("arrays", "numpy", numpy).is_empty());
     let text = "type = \"text\"\nunit = \"byte\"\nblock_size = 8\n[model]\n\
-                layers = [{ type = \"Embedding\", embedding_dim = 4 }, \"Linear\"]";
+                layers = [{ type = \"Embedding\", num_embeddings = 256, embedding_dim = 4 }, \"Linear\"]";
     let config = format!("[data]\npath = \"{golden}/picture.bmp\"\n{text}\n[train]\nepochs = 1\n");
     fs::write(dir.join("bytes.toml"), config).unwrap();
     let out = succeeds(&dir, &["train", "bytes.toml", "--out", "bytes"]);

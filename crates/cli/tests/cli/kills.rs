@@ -332,7 +332,7 @@ fn data_that_have_changed_are_noticed() {
         fs::write(dir.join("table.csv"), "a,b,y\n".to_owned() + &rows.collect::<String>()).unwrap();
     };
     table(2);
-    let config = "[data]\ntype = \"csv-regression\"\npath = \"table.csv\"\ntarget = \"y\"\n\n\
+    let config = "[data]\ntype = \"table-regression\"\npath = \"table.csv\"\ntarget = \"y\"\n\n\
                   [model]\nlayers = [\"Linear\"]\n";
     fs::write(dir.join("config.toml"), config).unwrap();
     succeeds(&dir, &["train", "config.toml", "--quiet", "--epochs", "1", "--out", "run"]);
