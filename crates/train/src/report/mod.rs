@@ -19,7 +19,7 @@ use gradus_tensor::Result;
 use self::chart::{Chart, Series};
 use self::html::{escape, fact_table, page};
 use crate::data::Task;
-use crate::log::{EpochEnd, History, StepEnd, utc};
+use crate::log::{EpochEnd, History, StepEnd, TimeSplit, utc};
 use crate::metrics::ScoreValue;
 use crate::numbers::{duration, thousands};
 use crate::trainer::Validation;
@@ -199,12 +199,31 @@ fn origin(history: &History) -> String {
     let compute = sum(&|s| s.seconds.compute);
     let training: f64 = history.epochs.iter().map(|e| e.metrics.seconds).sum();
     let other = (training - data - record - compute).max(0.0);
-    let time = tables::time(&[
+    let mut parts = vec![
         ("data", "waiting for batches", data),
         ("recording", "recording forward and backward pass", record),
-        ("plan", "running loss, gradients and update, which are one plan", compute),
-        ("other", "logging, progress and evaluation of metrics", other),
-    ]);
+    ];
+    let end = history.end.as_ref();
+    match end.and_then(|end| end.time) {
+        Some(TimeSplit { forward, backward, update, .. }) => {
+            // The three are one plan: the profile of a few steps says how its time divides.
+            let share =
+                |part: f64| compute * part / (forward + backward + update).max(f64::MIN_POSITIVE);
+            parts.extend([
+                ("forward", "the model and the loss", share(forward)),
+                ("backward", "the gradients", share(backward)),
+                ("update", "what the optimizer does", share(update)),
+            ]);
+        }
+        None => {
+            parts.push(("plan", "running loss, gradients and update, which are one plan", compute))
+        }
+    }
+    parts.push(("other", "logging, progress and evaluation of metrics", other));
+    let mut time = tables::time(&parts);
+    if let Some(verdict) = end.and_then(|end| end.bottleneck.as_ref()) {
+        let _ = write!(time, "<p class=\"quiet\">{}</p>", escape(verdict));
+    }
 
     let mut facts = vec![
         ("gradus", environment.gradus.clone()),
