@@ -166,6 +166,27 @@ pub(crate) unsafe fn pairwise<T: Copy, J: Join<T>>(
     }
 }
 
+/// Adds up what several tasks have left, in order: `out[i] = Σₚ first[p·pitch + i]`.
+///
+/// # Safety
+/// Each of the `parts` results, `pitch` elements apart from `first` on, must be as long as `out` and apart from it.
+pub(crate) unsafe fn add_parts<T: Copy>(
+    out: &mut [T],
+    first: *const T,
+    pitch: usize,
+    parts: usize,
+    add: impl Fn(T, T) -> T,
+) {
+    for p in 0..parts {
+        // SAFETY: passed on to the caller.
+        let part = unsafe { std::slice::from_raw_parts(first.add(p * pitch), out.len()) };
+        match p {
+            0 => out.copy_from_slice(part),
+            _ => out.iter_mut().zip(part).for_each(|(out, &part)| *out = add(*out, part)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,7 @@ pub(crate) use self::tile::{Matrix, Real, multiply};
 use self::tile::{Number, Side, Tile};
 pub(crate) use self::transpose::transpose;
 use crate::buffer::Arena;
+use crate::fold::add_parts;
 use crate::pool::Pool;
 
 /// C\[i\] = A\[i\]·B\[i\] for a batch of matrices; C is row-major and contiguous, `[batch, m, n]`.
@@ -309,18 +310,9 @@ impl GemmPlan {
         let start = task * SUM;
         let len = SUM.min(self.outputs() - start);
         let add = |c: &mut [T]| {
-            for part in 0..self.depth.pieces {
-                let at = part * self.outputs() + start;
-                // SAFETY: the first phase has written `depth.pieces` results to the workspace, and is over.
-                let partial = unsafe {
-                    std::slice::from_raw_parts(operands.workspace.cast::<T>().add(at), len)
-                };
-                if part == 0 {
-                    c.copy_from_slice(partial);
-                } else {
-                    c.iter_mut().zip(partial).for_each(|(c, &p)| *c = c.plus(p));
-                }
-            }
+            let first = operands.workspace.cast::<T>().wrapping_add(start);
+            // SAFETY: the first phase has written `depth.pieces` results to the workspace, and is over.
+            unsafe { add_parts(c, first, self.outputs(), self.depth.pieces, T::plus) };
         };
         match to {
             Target::Pieces(done) => with_piece(len, |at| {

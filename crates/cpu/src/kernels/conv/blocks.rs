@@ -3,6 +3,7 @@
 //! Blocks are few where the weight is large, and so are the bytes of their partial results; the last task of a block
 //! adds them up, in order.
 
+use crate::fold::add_parts;
 use crate::memory::{Memory, Scratch};
 
 /// How a weight gradient is split.
@@ -117,16 +118,9 @@ impl Blocks {
             let at = self.start(share) + filter * self.row();
             // SAFETY: rows of the block, in the result and in each partial one, which are all there.
             unsafe {
-                let partials = memory.scratch::<f32>(self.partials).cast_const();
-                let row = |part: usize| {
-                    let from = partials.add(part * self.numbers() + at);
-                    std::slice::from_raw_parts(from, channels * self.taps)
-                };
+                let partials = memory.scratch::<f32>(self.partials).add(at);
                 let sum = std::slice::from_raw_parts_mut(out.add(at), channels * self.taps);
-                sum.copy_from_slice(row(0));
-                for part in 1..self.parts {
-                    sum.iter_mut().zip(row(part)).for_each(|(sum, &p)| *sum += p);
-                }
+                add_parts(sum, partials, self.numbers(), self.parts, |a, b| a + b);
             }
         }
     }

@@ -18,11 +18,11 @@
 use gradus_ir::DType;
 use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
+use super::strips::{InStrips, run_in_strips};
 use crate::kernels::{Kernel, TASK};
-use crate::memory::{Memory, with_strips};
-use crate::tier::with_simd;
+use crate::memory::Memory;
 
 /// One of the three.
 pub(super) struct Depthwise {
@@ -159,56 +159,6 @@ impl Depthwise {
                     (0..n).for_each(|i| *to.add(i) = *from.add(i * stride));
                 }
             });
-        }
-    }
-
-    /// # Safety
-    /// As for [`Kernel::run`]; `strips` must have room for [`Depthwise::strips`].
-    #[inline(always)]
-    unsafe fn run_with<S: Simd>(
-        &self,
-        simd: S,
-        task: usize,
-        strips: *mut f32,
-        memory: &Memory<'_>,
-    ) {
-        let ConvSize { batch, channels, input, output, .. } = self.size;
-        let (all_taps, taps) = (self.taps(), self.num_taps());
-        let at = &all_taps[..taps];
-        let plane = strips.wrapping_add(self.strips()[0]);
-        let (pixels, outputs) = (input[0] * input[1], output[0] * output[1]);
-        let of = |view: &View, at: usize| memory.view::<f32>(view).wrapping_add(at);
-        let to = |at: usize| memory.at::<f32>(self.out).wrapping_add(at);
-        let all = if self.kind == Kind::WeightGrad { channels } else { batch * channels };
-        for index in task * self.planes..((task + 1) * self.planes).min(all) {
-            let channel = index % channels;
-            // SAFETY: passed on to the caller: each plane is inside its operand.
-            unsafe {
-                match self.kind {
-                    Kind::Forward => {
-                        self.lay_out(of(&self.a, index * pixels), strips);
-                        self.forward(simd, at, strips, of(&self.b, channel * taps), plane);
-                        self.copy_rows(plane, self.row(), to(index * outputs), output[1]);
-                    }
-                    Kind::InputGrad => {
-                        self.copy_gradient(of(&self.a, index * outputs), plane);
-                        self.input_grad(simd, at, plane, of(&self.b, channel * taps), strips);
-                        self.take_back(strips, to(index * pixels));
-                    }
-                    Kind::WeightGrad => {
-                        let mut sums = [simd.splat_f32s(0.0); TAPS];
-                        for image in 0..batch {
-                            let index = image * channels + channel;
-                            self.lay_out(of(&self.a, index * pixels), strips);
-                            self.copy_gradient(of(&self.b, index * outputs), plane);
-                            self.weight_grad(simd, at, strips, plane, &mut sums);
-                        }
-                        for (tap, &sum) in sums[..taps].iter().enumerate() {
-                            *to(channel * taps + tap) = simd.reduce_sum_f32s(sum);
-                        }
-                    }
-                }
-            }
         }
     }
 
@@ -378,6 +328,60 @@ unsafe fn some_columns<S: Simd, const N: usize>(
     }
 }
 
+impl InStrips for Depthwise {
+    fn numbers(&self) -> usize {
+        self.strips().iter().sum()
+    }
+
+    #[inline(always)]
+    unsafe fn run_with<S: Simd>(
+        &self,
+        simd: S,
+        task: usize,
+        strips: *mut f32,
+        memory: &Memory<'_>,
+    ) {
+        let ConvSize { batch, channels, input, output, .. } = self.size;
+        let (all_taps, taps) = (self.taps(), self.num_taps());
+        let at = &all_taps[..taps];
+        let plane = strips.wrapping_add(self.strips()[0]);
+        let (pixels, outputs) = (input[0] * input[1], output[0] * output[1]);
+        let of = |view: &View, at: usize| memory.view::<f32>(view).wrapping_add(at);
+        let to = |at: usize| memory.at::<f32>(self.out).wrapping_add(at);
+        let all = if self.kind == Kind::WeightGrad { channels } else { batch * channels };
+        for index in task * self.planes..((task + 1) * self.planes).min(all) {
+            let channel = index % channels;
+            // SAFETY: passed on to the caller: each plane is inside its operand.
+            unsafe {
+                match self.kind {
+                    Kind::Forward => {
+                        self.lay_out(of(&self.a, index * pixels), strips);
+                        self.forward(simd, at, strips, of(&self.b, channel * taps), plane);
+                        self.copy_rows(plane, self.row(), to(index * outputs), output[1]);
+                    }
+                    Kind::InputGrad => {
+                        self.copy_gradient(of(&self.a, index * outputs), plane);
+                        self.input_grad(simd, at, plane, of(&self.b, channel * taps), strips);
+                        self.take_back(strips, to(index * pixels));
+                    }
+                    Kind::WeightGrad => {
+                        let mut sums = [simd.splat_f32s(0.0); TAPS];
+                        for image in 0..batch {
+                            let index = image * channels + channel;
+                            self.lay_out(of(&self.a, index * pixels), strips);
+                            self.copy_gradient(of(&self.b, index * outputs), plane);
+                            self.weight_grad(simd, at, strips, plane, &mut sums);
+                        }
+                        for (tap, &sum) in sums[..taps].iter().enumerate() {
+                            *to(channel * taps + tap) = simd.reduce_sum_f32s(sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl Kernel for Depthwise {
     fn tasks(&self) -> usize {
         let images = if self.kind == Kind::WeightGrad { 1 } else { self.size.batch };
@@ -390,27 +394,7 @@ impl Kernel for Depthwise {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        // Outside of the vectors' instructions, which no closure keeps.
-        with_strips(self.strips().iter().sum::<usize>() * size_of::<f32>(), |strips| {
-            with_simd(Task { kernel: self, task, strips: strips.cast(), memory });
-        });
-    }
-}
-
-/// One task, to be run with the vectors of the tier.
-struct Task<'a> {
-    kernel: &'a Depthwise,
-    task: usize,
-    strips: *mut f32,
-    memory: &'a Memory<'a>,
-}
-
-impl WithSimd for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // SAFETY: made by `Kernel::run`, under the same contract.
-        unsafe { self.kernel.run_with(simd, self.task, self.strips, self.memory) };
+        // SAFETY: passed on to the caller.
+        unsafe { run_in_strips(self, task, memory) };
     }
 }

@@ -11,6 +11,7 @@ mod panel;
 mod parts;
 mod planes;
 mod pooled;
+mod strips;
 mod weight_grad;
 mod windows;
 mod winograd;

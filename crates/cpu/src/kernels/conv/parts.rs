@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use gradus_ir::schedule::ValueId;
 
+use crate::fold::add_parts;
 use crate::kernels::Slice;
 use crate::memory::{Memory, Scratch};
 
@@ -66,14 +67,10 @@ impl Parts {
         if self.parts == 1 || !memory.is_last(self.counter, self.parts) {
             return;
         }
-        // SAFETY: all parts are written, and only the last to arrive is here.
+        // SAFETY: all parts are written, one after the other, and only the last to arrive is here.
         unsafe {
-            let part = |p| std::slice::from_raw_parts(self.sum(p, out, memory), self.len);
             let total = std::slice::from_raw_parts_mut(memory.at::<f32>(out), self.len);
-            total.copy_from_slice(part(0));
-            for p in 1..self.parts {
-                total.iter_mut().zip(part(p)).for_each(|(total, &part)| *total += part);
-            }
+            add_parts(total, self.sum(0, out, memory), self.len, self.parts, |a, b| a + b);
         }
     }
 }

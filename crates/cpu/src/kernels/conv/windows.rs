@@ -20,6 +20,7 @@ use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
 use gradus_ir::schedule::{ValueId, View};
 
 use super::planes::copy_run;
+use crate::fold::add_parts;
 use crate::gemm::{Matrix, Real, multiply};
 use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
@@ -392,12 +393,13 @@ impl Windows {
             rows(sum).for_each(|row| row.fill(T::zeroed()));
         }
         if split && memory.is_last(self.counter + part_of, self.batch_parts) {
-            rows(dw).zip(rows(partials)).for_each(|(dw, first)| dw.copy_from_slice(first));
-            for part in 1..self.batch_parts {
-                let partial = partials.wrapping_add(part * all);
-                for (dw, row) in rows(dw).zip(rows(partial)) {
-                    dw.iter_mut().zip(row.iter()).for_each(|(dw, &p)| *dw += p);
-                }
+            let add = |mut a: T, b: T| {
+                a += b;
+                a
+            };
+            for (dw, first) in rows(dw).zip(rows(partials)) {
+                // SAFETY: all parts are written, one after the other.
+                unsafe { add_parts(dw, first.as_ptr(), all, self.batch_parts, add) };
             }
         }
     }

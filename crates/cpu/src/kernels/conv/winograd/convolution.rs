@@ -3,17 +3,17 @@
 use gradus_ir::DType;
 use gradus_ir::ops::Op;
 use gradus_ir::schedule::{ValueId, View};
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::super::panel::{Apart, PANEL, Product};
+use super::super::strips::{InStrips, run_in_strips};
 use super::tiles::{Planes, Spread, Tiles, Unit, spread};
 use super::transform::{Input, Output, POINTS, SIDE, STEP, both};
 use super::weight::{WEIGHTS, Weight};
 use super::{SKEW, applies};
 use crate::gemm::transpose;
 use crate::kernels::Kernel;
-use crate::memory::{Memory, Scratch, with_strips};
-use crate::tier::with_simd;
+use crate::memory::{Memory, Scratch};
 
 /// A convolution, or the gradient of one with respect to its input.
 pub(in super::super) struct Winograd {
@@ -145,40 +145,6 @@ impl Winograd {
     fn planes(&self, memory: &Memory<'_>) -> Planes {
         let at = memory.view(&self.a);
         Planes { at, channels: self.inputs, size: self.input, shift: self.shift }
-    }
-
-    /// # Safety
-    /// As for [`Kernel::run`].
-    #[inline(always)]
-    unsafe fn run_with<S: Simd>(
-        &self,
-        simd: S,
-        task: usize,
-        strips: *mut f32,
-        memory: &Memory<'_>,
-    ) {
-        let weights = self.panels * self.weight_tasks();
-        let before = self.before();
-        // SAFETY: passed on to the caller.
-        unsafe {
-            if task < weights {
-                let (panel, part) = (task / self.weight_tasks(), task % self.weight_tasks());
-                let inputs = part * WEIGHTS..((part + 1) * WEIGHTS).min(self.inputs);
-                let to = memory.scratch::<f32>(self.weight);
-                let to = to.add(panel * self.panel() + inputs.start * PANEL);
-                self.weight_of(memory).transform(simd, panel, inputs, to, self.point());
-            } else if task < before {
-                let blocks = self.inputs.div_ceil(PANEL);
-                let (unit, block) = ((task - weights) / blocks, (task - weights) % blocks);
-                let unit = self.tiles.unit(unit);
-                let to = self.spread_at(memory, unit.first);
-                self.spread(simd, &unit, block, strips, to, memory);
-            } else {
-                let (unit, group) =
-                    ((task - before) / self.groups(), (task - before) % self.groups());
-                self.products(simd, &self.tiles.unit(unit), group, strips, memory);
-            }
-        }
     }
 
     /// Where the tiles that are transformed ahead lie, from one on.
@@ -340,6 +306,44 @@ impl Winograd {
     }
 }
 
+impl InStrips for Winograd {
+    fn numbers(&self) -> usize {
+        self.strips().iter().sum()
+    }
+
+    #[inline(always)]
+    unsafe fn run_with<S: Simd>(
+        &self,
+        simd: S,
+        task: usize,
+        strips: *mut f32,
+        memory: &Memory<'_>,
+    ) {
+        let weights = self.panels * self.weight_tasks();
+        let before = self.before();
+        // SAFETY: passed on to the caller.
+        unsafe {
+            if task < weights {
+                let (panel, part) = (task / self.weight_tasks(), task % self.weight_tasks());
+                let inputs = part * WEIGHTS..((part + 1) * WEIGHTS).min(self.inputs);
+                let to = memory.scratch::<f32>(self.weight);
+                let to = to.add(panel * self.panel() + inputs.start * PANEL);
+                self.weight_of(memory).transform(simd, panel, inputs, to, self.point());
+            } else if task < before {
+                let blocks = self.inputs.div_ceil(PANEL);
+                let (unit, block) = ((task - weights) / blocks, (task - weights) % blocks);
+                let unit = self.tiles.unit(unit);
+                let to = self.spread_at(memory, unit.first);
+                self.spread(simd, &unit, block, strips, to, memory);
+            } else {
+                let (unit, group) =
+                    ((task - before) / self.groups(), (task - before) % self.groups());
+                self.products(simd, &self.tiles.unit(unit), group, strips, memory);
+            }
+        }
+    }
+}
+
 impl Kernel for Winograd {
     fn tasks(&self) -> usize {
         self.before() + self.tiles.units() * self.groups()
@@ -357,27 +361,7 @@ impl Kernel for Winograd {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        // Outside of the vectors' instructions, which no closure keeps.
-        with_strips(self.strips().iter().sum::<usize>() * size_of::<f32>(), |strips| {
-            with_simd(Task { kernel: self, task, strips: strips.cast(), memory });
-        });
-    }
-}
-
-/// One task, to be run with the vectors of the tier.
-struct Task<'a> {
-    kernel: &'a Winograd,
-    task: usize,
-    strips: *mut f32,
-    memory: &'a Memory<'a>,
-}
-
-impl WithSimd for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // SAFETY: made by `Kernel::run`, under the same contract.
-        unsafe { self.kernel.run_with(simd, self.task, self.strips, self.memory) };
+        // SAFETY: passed on to the caller.
+        unsafe { run_in_strips(self, task, memory) };
     }
 }

@@ -13,17 +13,17 @@
 use gradus_ir::DType;
 use gradus_ir::ops::Op;
 use gradus_ir::schedule::{ValueId, View};
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::super::blocks::{BLOCK, Blocks, Share};
 use super::super::panel::{Apart, PANEL, Product};
+use super::super::strips::{InStrips, run_in_strips};
 use super::tiles::{Planes, Spread, Tiles, Unit, spread};
 use super::transform::{Filter, Input, Output, POINTS, SIDE, STEP, both};
 use super::{SKEW, applies};
 use crate::gemm::transpose;
 use crate::kernels::Kernel;
-use crate::memory::{Memory, Scratch, with_strips};
-use crate::tier::with_simd;
+use crate::memory::{Memory, Scratch};
 
 /// The gradient of a convolution with respect to its weight.
 pub(in super::super) struct WeightGrad {
@@ -111,33 +111,6 @@ impl WeightGrad {
             let at = memory.scratch::<f32>(self.spread[i]).wrapping_add(tile * row);
             Spread { at, pitch: self.tiles.len() * row + SKEW, row }
         })
-    }
-
-    /// # Safety
-    /// As for [`Kernel::run`].
-    #[inline(always)]
-    unsafe fn run_with<S: Simd>(
-        &self,
-        simd: S,
-        task: usize,
-        strips: *mut f32,
-        memory: &Memory<'_>,
-    ) {
-        if let Some(task) = task.checked_sub(self.before()) {
-            // SAFETY: passed on to the caller.
-            return unsafe { self.block(simd, &self.parts.share(task), strips, memory) };
-        }
-        let [channels, filters] = self.panels();
-        let (unit, panel) = (task / (channels + filters), task % (channels + filters));
-        let unit = self.tiles.unit(unit);
-        let [v, d] = self.spread_at(memory, unit.first);
-        // SAFETY: passed on to the caller; there is room for all tiles.
-        unsafe {
-            match panel.checked_sub(channels) {
-                None => self.input_tiles(simd, &unit, panel, strips, v, memory),
-                Some(panel) => self.gradient_tiles(simd, &unit, panel, strips, d, memory),
-            }
-        }
     }
 
     /// Transforms the input of a unit of tiles for a panel of channels, into the row that `to` has for all.
@@ -319,6 +292,37 @@ unsafe fn add_products<S: Simd>(
     }
 }
 
+impl InStrips for WeightGrad {
+    fn numbers(&self) -> usize {
+        self.strips().iter().sum()
+    }
+
+    #[inline(always)]
+    unsafe fn run_with<S: Simd>(
+        &self,
+        simd: S,
+        task: usize,
+        strips: *mut f32,
+        memory: &Memory<'_>,
+    ) {
+        if let Some(task) = task.checked_sub(self.before()) {
+            // SAFETY: passed on to the caller.
+            return unsafe { self.block(simd, &self.parts.share(task), strips, memory) };
+        }
+        let [channels, filters] = self.panels();
+        let (unit, panel) = (task / (channels + filters), task % (channels + filters));
+        let unit = self.tiles.unit(unit);
+        let [v, d] = self.spread_at(memory, unit.first);
+        // SAFETY: passed on to the caller; there is room for all tiles.
+        unsafe {
+            match panel.checked_sub(channels) {
+                None => self.input_tiles(simd, &unit, panel, strips, v, memory),
+                Some(panel) => self.gradient_tiles(simd, &unit, panel, strips, d, memory),
+            }
+        }
+    }
+}
+
 impl Kernel for WeightGrad {
     fn tasks(&self) -> usize {
         self.before() + self.parts.tasks()
@@ -335,27 +339,7 @@ impl Kernel for WeightGrad {
     }
 
     unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        // Outside of the vectors' instructions, which no closure keeps.
-        with_strips(self.strips().iter().sum::<usize>() * size_of::<f32>(), |strips| {
-            with_simd(Task { kernel: self, task, strips: strips.cast(), memory });
-        });
-    }
-}
-
-/// One task, to be run with the vectors of the tier.
-struct Task<'a> {
-    kernel: &'a WeightGrad,
-    task: usize,
-    strips: *mut f32,
-    memory: &'a Memory<'a>,
-}
-
-impl WithSimd for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // SAFETY: made by `Kernel::run`, under the same contract.
-        unsafe { self.kernel.run_with(simd, self.task, self.strips, self.memory) };
+        // SAFETY: passed on to the caller.
+        unsafe { run_in_strips(self, task, memory) };
     }
 }
