@@ -12,7 +12,8 @@
 //! * A result too small to share out is split along `k`, and the partial results are added in order.
 //!
 //! Invariant: the split depends on shapes, strides and dtype, never on the number of threads, and every
-//! element of C is summed in an order that follows from the split. Any number of threads gives the same bits.
+//! element of C is summed in an order that follows from the split along `k`. Any number of threads gives the same
+//! bits, and so does any cut into tiles: what follows a product may ask for another.
 
 mod dots;
 pub(crate) mod micro;
@@ -151,12 +152,13 @@ impl GemmPlan {
         [tiles * self.batch.pieces, sums]
     }
 
-    /// Whether it hands on its pieces in rows that are worth a loop each, without more work for that: what is packed
-    /// is packed once more for every piece that shares it.
-    pub(crate) fn has_long_rows(&self) -> bool {
-        let Layout { transposed, packed, .. } = self.layout;
-        let cols = if transposed { self.others } else { self.vectors };
-        !packed && (cols.pieces == 1 || cols.len / cols.pieces >= LONG)
+    /// Whether it can hand on its pieces for little: in rows that are worth a loop each; without packing B once more
+    /// for every piece that shares it; and not all from one thread, which adds up what a split along `k` leaves.
+    pub(crate) fn suits_a_tail(&self) -> bool {
+        let (cols, contiguous) = (self.vectors, self.gemm.b.col == 1 || self.gemm.n == 1);
+        (self.layout.dots || !self.layout.transposed && !self.layout.packed && contiguous)
+            && (cols.pieces == 1 || cols.len / cols.pieces >= LONG)
+            && (self.depth.pieces == 1 || self.outputs() <= SUM)
     }
 
     /// Bytes of workspace that the partial results need.

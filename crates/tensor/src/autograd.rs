@@ -32,6 +32,7 @@ struct Collected {
 
 /// A gradient while a step uses it: nobody has it meanwhile, so that the step need not keep it in memory. Dropping the
 /// loan gives it back, unless it is [used up](GradLoan::use_up).
+#[must_use = "a gradient that is not used up after the step comes back"]
 pub struct GradLoan {
     cell: Arc<GradCell>,
     grad: Option<Arc<Node>>,
@@ -40,14 +41,17 @@ pub struct GradLoan {
 impl GradLoan {
     /// The step has succeeded: the gradient is gone.
     pub fn use_up(mut self) {
-        self.cell.lock().used |= self.grad.take().is_some();
+        if let Some(node) = self.grad.take() {
+            node.drop_loan();
+            self.cell.lock().used = true;
+        }
     }
 }
 
 impl Drop for GradLoan {
     fn drop(&mut self) {
         let Some(node) = self.grad.take() else { return };
-        node.set_lent(false);
+        node.drop_loan();
         let grad = Tensor::from_node(node);
         if grad.node().is_pending() {
             record::watch(grad.node());
@@ -199,7 +203,7 @@ impl GradCell {
     pub(crate) fn lend(self: &Arc<GradCell>) -> GradLoan {
         let grad = self.lock().grad.take().map(|grad| grad.node().clone());
         if let Some(node) = &grad {
-            node.set_lent(true);
+            node.add_loan();
         }
         GradLoan { cell: self.clone(), grad }
     }

@@ -221,7 +221,7 @@ impl Collected {
             let stays = if entry.node.handles() > 0 || entry.wanted {
                 entry.differentiable
             } else {
-                Arc::strong_count(&entry.node) > 1 + released[i] + usize::from(entry.node.is_lent())
+                Arc::strong_count(&entry.node) > 1 + released[i] + entry.node.loans()
             };
             self.nodes[i].keeps_history = stays && entry.differentiable;
             if !stays {

@@ -34,8 +34,8 @@ pub(crate) struct Node {
     ready: AtomicBool,
     /// Backward has passed: the history is spent.
     spent: AtomicBool,
-    /// A gradient that a step is using: whoever holds it does not look at it.
-    lent: AtomicBool,
+    /// How many hold it as the gradient that a step is using: they do not look at it.
+    loans: AtomicUsize,
     /// The position in the traversal with number `visit`; see [`Node::mark`].
     visit: AtomicU64,
     index: AtomicU32,
@@ -121,7 +121,7 @@ impl Node {
             state: Mutex::new(state),
             handles: AtomicUsize::new(0),
             spent: AtomicBool::new(false),
-            lent: AtomicBool::new(false),
+            loans: AtomicUsize::new(0),
             visit: AtomicU64::new(0),
             index: AtomicU32::new(0),
             pinned: AtomicU64::new(0),
@@ -200,12 +200,16 @@ impl Node {
         self.spent.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_lent(&self, lent: bool) {
-        self.lent.store(lent, Ordering::Relaxed);
+    pub(crate) fn add_loan(&self) {
+        self.loans.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_lent(&self) -> bool {
-        self.lent.load(Ordering::Relaxed)
+    pub(crate) fn drop_loan(&self) {
+        self.loans.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loans(&self) -> usize {
+        self.loans.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_handle(&self) {

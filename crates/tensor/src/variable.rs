@@ -215,7 +215,7 @@ impl Parameter {
     /// The gradient for an optimizer's step, which then [lends](Parameter::lend_grad) it.
     ///
     /// # Errors
-    /// If an earlier step has used it up, whether more has come since or not.
+    /// If an earlier step has used it up, and nothing or more has come by `backward` since.
     pub fn grad_for_step(&self) -> Result<Option<Tensor>> {
         let grad = self.grad.get();
         let remedy = match self.grad.was_used() {

@@ -246,14 +246,19 @@ impl<T: Pod> Product<T> {
                     unsafe { transpose(v.at, v.stride, panel, PANEL, k, vectors) };
                     v = Side { at: panel, stride: 1, depth: PANEL };
                 }
-                for other in (0..self.others).step_by(height) {
-                    let others = height.min(self.others - other);
+                let mut other = 0;
+                while other < self.others {
+                    // Never a single row at the end: for that the kernel has another way to sum, and where a
+                    // product is cut must not decide its bits.
+                    let left = self.others - other;
+                    let others = if left == height + 1 { height - 1 } else { left.min(height) };
                     // SAFETY: other is inside the side and C.
                     let (o, c) = unsafe { (self.o.from(other, depth), c.add(other * self.row)) };
                     let accumulate = self.accumulate || depth > 0;
                     let part = Product { vectors, others, k, v, o, c, row: self.row, accumulate };
                     // SAFETY: a part of this product.
                     unsafe { part.call(one) };
+                    other += others;
                 }
             }
         }

@@ -56,7 +56,7 @@ impl MatMul {
 pub(super) fn takes_tail(a: &View, b: &View, size: MatMulSize, dtype: DType) -> bool {
     // A single element would be the same for all of the loop, and be loaded before there are pieces.
     let several = size.batch * size.m * size.n > 1;
-    several && dtype.is_float() && GemmPlan::new(gemm(a, b, size, dtype, true)).has_long_rows()
+    several && dtype.is_float() && GemmPlan::new(gemm(a, b, size, dtype, true)).suits_a_tail()
 }
 
 fn gemm(

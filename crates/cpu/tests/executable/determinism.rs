@@ -89,6 +89,9 @@ fn looking_at_a_product_changes_no_bit() {
         ([1, 700, 90], [false, false]),
         ([700, 1, 90], [false, false]),
         ([33, 1300, 600], [true, true]),
+        ([97, 256, 768], [false, false]),
+        ([577, 300, 768], [false, false]),
+        ([97, 128, 768], [true, false]),
     ] {
         for dtype in [DType::F32, DType::F64] {
             let mut numbers = Numbers(9);
