@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gradus::Result;
-use gradus::train::Config;
-use gradus::train::config::Value;
 
 use crate::options::{self, Resources};
 use crate::print;
@@ -46,14 +44,7 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<()> {
         let workers = self.resources.apply();
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
-        if let Some(path) = &self.data_dir {
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
-        }
+        let mut config = options::config(self.config.as_deref(), self.data_dir.as_deref())?;
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         let report = gradus::train::bench(&config, workers, self.steps)?;
         if self.json { print(report.to_json()) } else { print(report) }

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use gradus::Result;
 use gradus::data::Split;
-use gradus::train::Config;
-use gradus::train::config::Value;
 
-use crate::print;
+use crate::{options, print};
 
 /// Look for mistakes before training: in the data, the model, and how they go together
 ///
@@ -30,14 +28,7 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
-        if let Some(path) = &self.data_dir {
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
-        }
+        let config = options::config(self.config.as_deref(), self.data_dir.as_deref())?;
         config.check()?;
         let mut light = config.without_reading_all();
         let (train, test) = (light.open(Split::Train)?, light.open(Split::Test)?);

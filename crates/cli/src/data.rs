@@ -10,7 +10,7 @@ use gradus::data::{
     Dataset, Image, Part, Parts, Split, Survey, Surveyed, contact_sheet, findings, write_png,
 };
 use gradus::train::config::Value;
-use gradus::train::{Config, Samples, Task};
+use gradus::train::{Samples, Task};
 use gradus::{Error, ErrorKind, Result};
 
 use crate::{options, print};
@@ -136,11 +136,7 @@ impl Source {
             );
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        let mut config = Config::read(&self.of)?;
-        if let Some(path) = &self.data_dir {
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
-        }
+        let mut config = options::config(Some(&self.of), self.data_dir.as_deref())?;
         config.check()?;
         if !transformed {
             config.transforms.clear();

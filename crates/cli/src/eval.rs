@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gradus::data::Split;
 use gradus::nn::{Module, Sequential};
-use gradus::train::config::Value;
 use gradus::train::{Data, RunFolder, evaluate, predict};
 use gradus::{Device, Result, io};
 
@@ -42,10 +41,7 @@ impl Eval {
         let workers = self.resources.apply();
         let folder = RunFolder::open(&self.run)?;
         let mut config = folder.config()?;
-        if let Some(path) = self.data_dir {
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
-        }
+        options::set_data_dir(&mut config, self.data_dir.as_deref())?;
         config.device = self.device.unwrap_or(config.device);
 
         let data = config.open(Split::Test)?;

@@ -1,7 +1,11 @@
 //! Options that commands share, and the values that options take.
 
+use std::path::Path;
+
 use clap::Args;
-use gradus::Device;
+use gradus::train::Config;
+use gradus::train::config::Value;
+use gradus::{Device, Result};
 
 /// With how many threads to do it. Results do not depend on them.
 #[derive(Args)]
@@ -26,13 +30,34 @@ impl Resources {
     }
 }
 
+/// The configuration of a file, or the default, with its data where `--data-dir` says.
+pub fn config(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Config> {
+    let mut config = match file {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    set_data_dir(&mut config, data_dir)?;
+    Ok(config)
+}
+
+/// Lets a configuration look for its data where `--data-dir` says, if it says so.
+pub fn set_data_dir(config: &mut Config, data_dir: Option<&Path>) -> Result<()> {
+    match data_dir {
+        Some(path) => {
+            let path = Value::Text(path.to_string_lossy().into_owned());
+            config.set_data_key("path", path, "--data-dir")
+        }
+        None => Ok(()),
+    }
+}
+
 /// A device of this build.
-pub fn device(name: &str) -> Result<Device, String> {
+pub fn device(name: &str) -> std::result::Result<Device, String> {
     name.parse().map_err(|error: gradus::Error| error.message().to_owned())
 }
 
 /// A count that is not 0.
-pub fn count(text: &str) -> Result<usize, String> {
+pub fn count(text: &str) -> std::result::Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("give a whole number, 1 or more".to_owned()),
         Ok(count) => Ok(count),
@@ -40,7 +65,7 @@ pub fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A learning rate.
-pub fn rate(text: &str) -> Result<f64, String> {
+pub fn rate(text: &str) -> std::result::Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
         _ => Err("give a number above 0, such as 0.002 or 2e-3".to_owned()),

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gradus::Result;
-use gradus::train::config::Value;
-use gradus::train::{Config, RunFolder};
+use gradus::train::RunFolder;
 
-use crate::print;
+use crate::{options, print};
 
 /// Show a model layer by layer: shapes, parameters, operations and memory
 ///
@@ -32,11 +31,7 @@ impl Summary {
             let folder = RunFolder::open(&self.of)?;
             (folder.config()?, folder.data()?)
         } else {
-            let mut config = Config::read(&self.of)?;
-            if let Some(path) = self.data_dir {
-                let path = Value::Text(path.to_string_lossy().into_owned());
-                config.set_data_key("path", path, "--data-dir")?;
-            }
+            let config = options::config(Some(&self.of), self.data_dir.as_deref())?;
             let spec = config.spec()?;
             (config, spec)
         };

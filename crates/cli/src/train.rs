@@ -191,19 +191,13 @@ impl Train {
     fn resumed_config(&self, folder: &Path) -> Result<Config> {
         let mut config = RunFolder::open(folder)?.config()?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
-        if let Some(path) = &self.data_dir {
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
-        }
+        options::set_data_dir(&mut config, self.data_dir.as_deref())?;
         Ok(config)
     }
 
     /// The configuration file, or the default, and what the options say otherwise.
     fn config(&self) -> Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+        let mut config = options::config(self.config.as_deref(), None)?;
         if let Some(name) = &self.data
             && name != config.data.name()
         {
@@ -214,8 +208,7 @@ impl Train {
                 let message = format!("{} is built in; leave out --data-dir", config.data.name());
                 return Err(Error::new(ErrorKind::Usage, message));
             }
-            let path = Value::Text(path.to_string_lossy().into_owned());
-            config.set_data_key("path", path, "--data-dir")?;
+            options::set_data_dir(&mut config, Some(path))?;
         }
         if let Some(lr) = self.lr {
             config.set_optimizer_key("lr", Value::Float(lr), "--lr")?;
