@@ -4,6 +4,7 @@
 //! same computation must round the same way however it is observed.
 
 mod epilogues;
+mod factors;
 mod winners;
 
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use crate::graph::{Graph, Inputs, Node, NodeId, build};
 use crate::ops::{Concat, Expand, Op, Permute, Reshape, Slice};
 use crate::scalar::ScalarOp;
 use crate::{DType, Type};
+
+pub(crate) use factors::check_factors;
 
 /// Forward and backward together: what the backward pass can do without is left out, and ops that follow each
 /// other become one.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use gradus_cpu::buffer::Buffer;
 use gradus_cpu::{Executable, Times};
@@ -30,8 +31,25 @@ pub(crate) struct Key {
 
 /// A compiled computation.
 pub(crate) enum Program {
-    Cpu(Executable),
+    Cpu(Box<OnCpu>),
     Reference(Graph),
+}
+
+/// A plan for the processor.
+pub(crate) struct OnCpu {
+    /// What usually runs.
+    quick: Executable,
+    /// What decides when a check of a plan that presumes has failed.
+    exact: Option<Exact>,
+}
+
+/// The plan with every check that was asked for, made when it is first needed.
+struct Exact {
+    graph: Graph,
+    donations: Vec<Donation>,
+    made: OnceLock<Executable>,
+    /// Whether it has found all checks to hold: then it is what runs from now on.
+    preferred: AtomicBool,
 }
 
 /// What one run of a plan costs.
@@ -140,7 +158,13 @@ impl Program {
         match key.device {
             Device::Cpu => {
                 let plan = schedule::compile(&key.graph, &key.donations, &gradus_cpu::BACKEND);
-                Program::Cpu(Executable::new(plan))
+                let exact = plan.presumes.then(|| Exact {
+                    graph: key.graph.clone(),
+                    donations: key.donations.clone(),
+                    made: OnceLock::new(),
+                    preferred: AtomicBool::new(false),
+                });
+                Program::Cpu(Box::new(OnCpu { quick: Executable::new(plan), exact }))
             }
             Device::Reference => Program::Reference(key.graph.clone()),
         }
@@ -155,7 +179,7 @@ impl Program {
         times: Option<&mut Times>,
     ) -> Result<Vec<Storage>, CheckFailure> {
         match self {
-            Program::Cpu(executable) => {
+            Program::Cpu(program) => {
                 let mut buffers: Vec<Arc<Buffer>> = inputs
                     .drain(..)
                     .map(|s| match s {
@@ -163,10 +187,7 @@ impl Program {
                         Storage::Reference(_) => unreachable!("plans have one device"),
                     })
                     .collect();
-                let outputs = match times {
-                    None => executable.run(&mut buffers, slots),
-                    Some(times) => executable.run_timed(&mut buffers, slots, times),
-                };
+                let outputs = program.run(&mut buffers, slots, times);
                 inputs.extend(buffers.into_iter().map(Storage::Cpu));
                 Ok(outputs?.into_iter().map(Storage::Cpu).collect())
             }
@@ -187,7 +208,7 @@ impl Program {
     /// The plan, on a device that has plans.
     pub(crate) fn plan(&self) -> Option<&Plan> {
         match self {
-            Program::Cpu(executable) => Some(executable.plan()),
+            Program::Cpu(program) => Some(program.quick.plan()),
             Program::Reference(_) => None,
         }
     }
@@ -195,12 +216,12 @@ impl Program {
     /// What a run costs.
     pub(crate) fn cost(&self) -> PlanCost {
         match self {
-            Program::Cpu(executable) => {
-                let plan = executable.plan();
+            Program::Cpu(program) => {
+                let plan = program.quick.plan();
                 PlanCost {
                     flops: plan.flops(),
                     bytes: plan.bytes(),
-                    arena: executable.workspace_bytes(),
+                    arena: program.quick.workspace_bytes(),
                     outputs: plan.output_bytes(),
                 }
             }
@@ -211,8 +232,45 @@ impl Program {
     /// The plan as a table.
     pub(crate) fn explain(&self) -> String {
         match self {
-            Program::Cpu(executable) => executable.plan().to_string(),
+            Program::Cpu(program) => program.quick.plan().to_string(),
             Program::Reference(graph) => format!("interpreted node by node:\n{graph}"),
         }
+    }
+}
+
+impl OnCpu {
+    fn run(
+        &self,
+        buffers: &mut [Arc<Buffer>],
+        slots: &[Scalar],
+        times: Option<&mut Times>,
+    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+        let Some(exact) = &self.exact else { return run(&self.quick, buffers, slots, times) };
+        if !exact.preferred.load(Ordering::Relaxed) {
+            let outcome = run(&self.quick, buffers, slots, times);
+            if outcome.is_ok() {
+                return outcome;
+            }
+        }
+        let executable = exact.made.get_or_init(|| {
+            let (graph, donations) = (&exact.graph, &exact.donations);
+            Executable::new(schedule::compile_exact(graph, donations, &gradus_cpu::BACKEND))
+        });
+        // The times are those of the other plan's kernels.
+        let outcome = executable.run(buffers, slots);
+        exact.preferred.store(outcome.is_ok(), Ordering::Relaxed);
+        outcome
+    }
+}
+
+fn run(
+    executable: &Executable,
+    buffers: &mut [Arc<Buffer>],
+    slots: &[Scalar],
+    times: Option<&mut Times>,
+) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
+    match times {
+        None => executable.run(buffers, slots),
+        Some(times) => executable.run_timed(buffers, slots, times),
     }
 }

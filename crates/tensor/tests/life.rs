@@ -324,6 +324,46 @@ fn a_step_with_a_failed_gradient_is_an_error_and_changes_nothing() {
     assert_eq!(model.bits(), before);
 }
 
+/// A gradient is judged by its factors where they are smaller, and by itself where they are not small.
+#[test]
+fn a_gradient_is_checked_whatever_its_factors_are() {
+    let step = |scale: f32, check: bool| {
+        let (weight, rate) = (Parameter::new(Tensor::zeros([6, 5], DType::F32)), 1e-3);
+        let mut results = Vec::new();
+        for scale in [1.0, scale, 1.0] {
+            let factor = |n: usize| -> Vec<f32> { (0..2 * n).map(|i| (i as f32).cos()).collect() };
+            let x = Tensor::from_slice(&factor(6), [2, 6]) * scale;
+            let product = x.matmul(&weight.value()) * Tensor::from_slice(&factor(5), [2, 5]);
+            product.sum().backward();
+            no_grad(|| {
+                let gradient = weight.grad_for_step().unwrap().expect("a gradient");
+                if check {
+                    drop(gradient.checked_finite("gradient"));
+                }
+                weight.set(&(weight.value() - gradient * rate));
+            });
+            let result = evaluate().map_err(|error| error.to_string());
+            weight.zero_grad();
+            let bits: Vec<u32> =
+                weight.value().to_vec::<f32>().unwrap().iter().map(|x| x.to_bits()).collect();
+            results.push((result, bits));
+        }
+        results
+    };
+    assert_eq!(step(1.0, true), step(1.0, false));
+    // The factors say nothing, the gradient is finite: the same step.
+    assert_eq!(step(1e30, true), step(1e30, false));
+    // Now it is not: an error, no step, and the next one goes on.
+    for scale in [3e38, f32::NAN] {
+        let results = step(scale, true);
+        let error = results[1].0.as_ref().unwrap_err();
+        assert!(error.contains("gradient is ") && error.contains("must be finite"), "{error}");
+        assert_eq!(results[1].1, results[0].1);
+        assert!(results[2].0.is_ok());
+        assert_ne!(results[2].1, results[0].1);
+    }
+}
+
 #[test]
 fn a_check_runs_even_if_nobody_uses_its_result() {
     drop(Tensor::from_slice(&[5i64], [1]).one_hot(3));

@@ -17,6 +17,9 @@ pub enum CheckKind {
     Below(usize),
     /// Every element is finite.
     Finite,
+    /// No element exceeds 2⁴⁸ in size: what [`Finite`](CheckKind::Finite) of a sum of up to 2²⁴ products asks of their
+    /// factors (see `passes::factors`).
+    Small,
     /// No element is zero.
     NonZero,
 }
@@ -42,11 +45,22 @@ pub struct CheckFailure {
 }
 
 impl CheckKind {
+    /// The largest size that passes, where size is all that counts: NaN has none.
+    pub fn limit(self) -> Option<f64> {
+        match self {
+            CheckKind::Finite => Some(f64::MAX),
+            CheckKind::Small => Some((1u64 << 48) as f64),
+            CheckKind::Below(_) | CheckKind::NonZero => None,
+        }
+    }
+
     /// Whether a value passes.
     pub fn accepts(self, value: f64) -> bool {
         match self {
             CheckKind::Below(bound) => (0.0..bound as f64).contains(&value),
-            CheckKind::Finite => value.is_finite(),
+            CheckKind::Finite | CheckKind::Small => {
+                self.limit().is_some_and(|limit| value.abs() <= limit)
+            }
             CheckKind::NonZero => value != 0.0,
         }
     }
@@ -70,6 +84,9 @@ impl Check {
             CheckKind::Finite => {
                 format!("{} is {value} at position {position}: it must be finite", self.what)
             }
+            CheckKind::Small => {
+                format!("a factor of {} is {value} at position {position}: it is large", self.what)
+            }
             CheckKind::NonZero => {
                 format!("{} is 0 at position {position}: integers have no quotient by 0", self.what)
             }
@@ -82,6 +99,7 @@ impl fmt::Display for CheckKind {
         match self {
             CheckKind::Below(bound) => write!(f, "below {bound}"),
             CheckKind::Finite => f.write_str("finite"),
+            CheckKind::Small => f.write_str("small"),
             CheckKind::NonZero => f.write_str("not zero"),
         }
     }
@@ -97,7 +115,7 @@ impl Primitive for Check {
             CheckKind::Below(_) if !x.dtype.is_int() => {
                 Err(format!("{}: must be integers, not {}", self.what, x.dtype))
             }
-            CheckKind::Finite if !x.dtype.is_float() => {
+            CheckKind::Finite | CheckKind::Small if !x.dtype.is_float() => {
                 Err(format!("{}: only floats can be infinite, not {}", self.what, x.dtype))
             }
             _ => Ok(x.clone()),

@@ -333,6 +333,7 @@ impl ConvInputGrad {
 impl Primitive for ConvWeightGrad {
     const NAME: &'static str = "conv_weight_grad";
     const CONTIGUOUS: bool = true;
+    const SUMS_PRODUCTS: bool = true;
 
     fn infer(&self, x: &[&Type]) -> Result<Type, String> {
         let (x, dy) = two(Self::NAME, x)?;

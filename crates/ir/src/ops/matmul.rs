@@ -37,6 +37,7 @@ impl MatMul {
 
 impl Primitive for MatMul {
     const NAME: &'static str = "matmul";
+    const SUMS_PRODUCTS: bool = true;
 
     fn infer(&self, x: &[&Type]) -> Result<Type, String> {
         let [a, b] = x else {

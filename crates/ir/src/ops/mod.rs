@@ -102,6 +102,10 @@ pub trait Primitive: Sized + Clone + fmt::Debug {
     /// Whether a kernel of the op takes its operands contiguous, rather than as views.
     const CONTIGUOUS: bool = false;
 
+    /// Whether every element of the result is a sum of products of one element of the first operand and one of the
+    /// second, two [`flops`](Primitive::flops) each.
+    const SUMS_PRODUCTS: bool = false;
+
     /// The result type, or what does not fit and why.
     fn infer(&self, x: &[&Type]) -> Result<Type, String>;
 
@@ -239,6 +243,15 @@ macro_rules! primitives {
             pub fn takes_contiguous(&self) -> bool {
                 match self {
                     $(Op::$name(_) => $name::CONTIGUOUS,)*
+                    _ => false,
+                }
+            }
+
+            /// Whether every element of the result is a sum of products of one element of the first operand and one
+            /// of the second.
+            pub fn sums_products(&self) -> bool {
+                match self {
+                    $(Op::$name(_) => $name::SUMS_PRODUCTS,)*
                     _ => false,
                 }
             }

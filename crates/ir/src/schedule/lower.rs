@@ -34,6 +34,7 @@ pub(super) fn lower(graph: &Graph, units: Units) -> Plan {
             waves: Vec::new(),
             regions: Vec::new(),
             gate: 0,
+            presumes: false,
             outputs: Vec::new(),
             arena: 0,
         },

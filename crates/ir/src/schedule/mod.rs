@@ -87,6 +87,9 @@ pub struct Plan {
     pub outputs: Vec<ValueId>,
     /// The size of the arena in bytes.
     pub arena: usize,
+    /// Whether a check may fail though all hold that were asked for: where it does, [`compile_exact`] has the
+    /// plan that knows.
+    pub presumes: bool,
 }
 
 /// What a backend runs in one go.
@@ -240,10 +243,27 @@ pub struct Backend {
 
 /// Compiles a graph: optimises, lowers, fuses, orders, and plans memory. Donations that would change a result
 /// or could not be undone by a failing check are declined: their outputs get buffers of their own.
+///
+/// Some checks may be replaced by others that are cheaper and stricter: then the plan [presumes](Plan::presumes).
 pub fn compile(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
-    let graph = passes::optimize(graph);
-    let graph = passes::optimize(&passes::join(&graph));
-    let graph = passes::optimize(&passes::lower(&graph, backend.has_kernel));
+    let graph = joined(graph);
+    match passes::check_factors(&graph) {
+        Some(graph) => Plan { presumes: true, ..scheduled(&graph, donations, backend) },
+        None => scheduled(&graph, donations, backend),
+    }
+}
+
+/// As [`compile`], with every check as it is. The results are the same to the bit.
+pub fn compile_exact(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
+    scheduled(&joined(graph), donations, backend)
+}
+
+fn joined(graph: &Graph) -> Graph {
+    passes::optimize(&passes::join(&passes::optimize(graph)))
+}
+
+fn scheduled(graph: &Graph, donations: &[Donation], backend: &Backend) -> Plan {
+    let graph = passes::optimize(&passes::lower(graph, backend.has_kernel));
     let units = group::group(&graph);
     let mut plan = lower::lower(&graph, units);
     tails::attach(&mut plan, donations, backend.takes_tail);

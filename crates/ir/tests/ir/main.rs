@@ -2,6 +2,7 @@
 
 mod donation;
 mod executor;
+mod factors;
 mod finite_differences;
 mod fusion;
 mod gradients;

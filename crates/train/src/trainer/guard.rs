@@ -5,8 +5,8 @@
 //! kept for others to do so.
 
 use gradus_tensor::{
-    DType, Error, ErrorKind, Parameter, Result, RngState, Tensor, as_one_plan, no_grad,
-    set_rng_state, with_samples,
+    Error, ErrorKind, Parameter, Result, RngState, Tensor, as_one_plan, no_grad, set_rng_state,
+    with_samples,
 };
 
 use super::dump::{Dump, DumpedStep, Dumps};
@@ -24,20 +24,15 @@ pub(super) fn checked_loss(loss: &Tensor) -> Tensor {
 }
 
 /// Fails the step if a gradient is not finite; `norm` is that of all of them, if it is known.
-///
-/// One number stands for all: times 0, what is not finite becomes NaN, and a sum keeps it. That is
-/// one look at each element, by the loops that reductions have anyway.
 pub(super) fn check_gradients(parameters: &[Parameter], norm: Option<&Tensor>) {
     as_one_plan(|| {
         no_grad(|| {
-            let zero = |grad: Tensor| (grad * 0.0).cast(DType::F32).sum();
-            let grads = || parameters.iter().filter_map(Parameter::grad);
-            let total = match norm {
-                Some(norm) => Some(norm.clone()),
-                None => grads().map(zero).reduce(|sum, next| sum + next),
-            };
-            // The check is an effect: it needs nobody to hold what it passes on.
-            let _ = total.map(|total| total.checked_finite(GRADIENT));
+            // A check is an effect: it needs nobody to hold what it passes on.
+            let check = |x: &Tensor| drop(x.checked_finite(GRADIENT));
+            match norm {
+                Some(norm) => check(norm),
+                None => parameters.iter().filter_map(Parameter::grad).for_each(|grad| check(&grad)),
+            }
         });
     });
 }
