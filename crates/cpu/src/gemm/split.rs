@@ -56,6 +56,8 @@ const SMALL: usize = 1 << 17;
 const LARGE: usize = 1 << 23;
 /// Enough tasks for a handful of threads, with some to steal.
 const FEW: usize = 8;
+/// Tasks without which threads are idle.
+const ENOUGH: usize = 4;
 /// Enough tasks for any processor.
 const MANY: usize = 64;
 /// The longest side of a tile: what is packed of it stays in the second-level cache.
@@ -99,6 +101,8 @@ pub(super) fn plan(gemm: Gemm) -> GemmPlan {
             (Split::at_most(v, unit, most), Split::at_most(o, 16, TILE));
         while vectors.pieces * others.pieces < wanted {
             let finer = match long_rows {
+                // Small pieces cost less than idle threads.
+                true if vectors.pieces * others.pieces < ENOUGH && others.refine(32) => true,
                 true => others.refine(48) || vectors.refine(LONG),
                 false => vectors.refine(vector_floor) || others.refine(other_floor),
             };

@@ -3,25 +3,25 @@
 //! A winner of filter `f` at output place `q` with gradient `g` takes part in all of the filter's taps, and in
 //! nothing else: `dw[f] += g · window(q)` and `window(q) of dx += g · w[f]`. With the channels innermost, a window
 //! is a few runs of neighbours (kernel columns × channels), whatever the padding and stride; vectors run along
-//! them. For the weights all taps stay in registers while the winners of an image go by. Winners without a
-//! gradient, because ReLU was shut, are skipped; a gradient that is not finite may spread to neighbouring
+//! them. For the weights all taps stay in registers while the winners of an image go by; for the input, winners
+//! that follow each other lie apart, as what has just been written partly is slow to read again. Winners without
+//! a gradient, because ReLU was shut, are skipped; a gradient that is not finite may spread to neighbouring
 //! places of `dx`.
 
-use std::ops::Range;
+mod windows;
 
-use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
-use gradus_ir::schedule::{ValueId, View};
-use gradus_ir::{DType, Type};
-use pulp::{Simd, WithSimd};
-use smallvec::SmallVec;
+use std::ops::Range;
 
 use super::parts::Parts;
 use crate::kernels::{Kernel, Slice};
 use crate::memory::{Memory, Scratch, with_strips};
 use crate::tier::{has_fma, with_simd};
+use gradus_ir::ops::{ConvGeometry, ConvSize, Op};
+use gradus_ir::schedule::{ValueId, View};
+use gradus_ir::{DType, Type};
+use pulp::{Simd, WithSimd};
+use windows::{NOWHERE, Part, Windows, scattered};
 
-/// The most vectors that stay in registers.
-const REGISTERS: usize = 12;
 /// The most elements of a vector.
 const LANES: usize = 16;
 /// The most elements of a filter, which is laid out in whole vectors, and of all filters.
@@ -38,7 +38,7 @@ pub(in crate::kernels) fn fits(op: &Op, types: &[&Type]) -> bool {
     };
     let Ok(size) = size else { return false };
     let windows = Windows::new(geometry, &size);
-    let taps = windows.runs.len() * windows.run.next_multiple_of(LANES);
+    let taps = windows.runs() * windows.run.next_multiple_of(LANES);
     let dtype = types.iter().all(|t| matches!(t.dtype, DType::F32 | DType::I64));
     dtype && has_fma() && taps <= TAPS && taps * size.filters <= WEIGHTS
 }
@@ -60,7 +60,8 @@ pub(super) struct Pooled {
 
 enum Of {
     Weight(Parts),
-    Input,
+    /// With the order of the winners of a plane.
+    Input(Vec<u32>),
 }
 
 impl Pooled {
@@ -80,7 +81,7 @@ impl Pooled {
             Op::ConvWeightGradPooled(_) => {
                 Of::Weight(Parts::new(size.batch, size.filters * taps, scratch))
             }
-            _ => Of::Input,
+            _ => Of::Input(scattered(dy.shape[2] * dy.shape[3])),
         };
         Pooled {
             geometry: geometry.clone(),
@@ -105,78 +106,16 @@ impl Pooled {
     }
 }
 
-/// Windows over an image whose channels are innermost: `[row][column][channel]`, padded.
-#[derive(Clone, Debug)]
-struct Windows {
-    channels: usize,
-    /// Rows and columns, with the padding.
-    plane: [usize; 2],
-    /// Where each window starts, by its place in the output plane.
-    starts: Vec<u32>,
-    /// Where each run of neighbours starts, relative to the window, and how long all of them are.
-    runs: Vec<usize>,
-    run: usize,
-    /// For vectors of 4, 8 and 16 elements, where each tap of `[channel][row][column]` lies in a filter that is
-    /// laid out in whole vectors.
-    taps: [Vec<u32>; 3],
-}
-
-impl Windows {
-    fn new(geometry: &ConvGeometry, size: &ConvSize) -> Windows {
-        let ConvGeometry { stride, padding, dilation, groups } = *geometry;
-        let channels = size.channels / groups;
-        let [kh, kw] = size.kernel;
-        let plane = [0, 1].map(|i| {
-            let reach = size.output[i].saturating_sub(1) * stride[i];
-            let reach = reach + (size.kernel[i] - 1) * dilation[i] + 1;
-            reach.max(padding[i][0] + size.input[i])
-        });
-        let at = |row: usize, column: usize| (row * plane[1] + column) * channels;
-        let [oh, ow] = size.output;
-        let starts = (0..oh * ow).map(|q| at(q / ow * stride[0], q % ow * stride[1]) as u32);
-        let rows = (0..kh).map(|i| i * dilation[0]);
-        let (runs, run) = if dilation[1] == 1 {
-            (rows.map(|i| at(i, 0)).collect(), kw * channels)
-        } else {
-            let columns = move |i| (0..kw).map(move |j| at(i, j * dilation[1]));
-            (rows.flat_map(columns).collect(), channels)
-        };
-        let whole = dilation[1] == 1;
-        let tap = |tap: usize, lanes: usize| {
-            let (channel, i, j) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-            let (run_of, within) = if whole { (i, j * channels) } else { (i * kw + j, 0) };
-            (run_of * run.next_multiple_of(lanes) + within + channel) as u32
-        };
-        let taps = [4, 8, 16].map(|l| (0..channels * kh * kw).map(|t| tap(t, l)).collect());
-        Windows { channels, plane, starts: starts.collect(), runs, run, taps }
-    }
-
-    fn len(&self) -> usize {
-        self.plane[0] * self.plane[1] * self.channels
-    }
-
-    /// Where each vector of a window starts, relative to it.
-    fn vectors(&self, lanes: usize) -> SmallVec<[usize; 64]> {
-        let of = |&start: &usize| (0..self.run.div_ceil(lanes)).map(move |v| start + v * lanes);
-        self.runs.iter().flat_map(of).collect()
-    }
-
-    /// As the field of that name, for vectors of so many elements.
-    fn taps(&self, lanes: usize) -> &[u32] {
-        &self.taps[lanes.trailing_zeros() as usize - 2]
-    }
-}
-
 impl Kernel for Pooled {
     fn tasks(&self) -> usize {
         match &self.of {
             Of::Weight(parts) => parts.count(),
-            Of::Input => Slice::count(self.size.batch),
+            Of::Input(_) => Slice::count(self.size.batch),
         }
     }
 
     fn cost(&self) -> usize {
-        let taps = self.windows.runs.len() * self.windows.run;
+        let taps = self.windows.runs() * self.windows.run;
         self.size.batch * (self.size.filters * self.winners * taps / 4 + self.windows.len() * 8)
     }
 
@@ -189,7 +128,7 @@ impl Kernel for Pooled {
     unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
         let (task, images) = (slice.slice, slice.images(self.size.batch));
         let image = self.windows.len() + 2 * LANES;
-        let filter = self.windows.runs.len() * self.windows.run.next_multiple_of(LANES);
+        let filter = self.windows.runs() * self.windows.run.next_multiple_of(LANES);
         let filters = self.size.filters * filter;
         let elements = image + filters + 2 * self.winners;
         with_strips(elements * size_of::<f32>(), |scratch| {
@@ -235,26 +174,26 @@ impl WithSimd for Work<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let p = self.pooled;
-        let vectors = p.windows.vectors(S::F32_LANES);
+        let parts = p.windows.parts(S::F32_LANES);
         // SAFETY: `Kernel::run` passes on that operands and result are valid; the images are this task's.
         unsafe {
             match &p.of {
-                Of::Weight(parts) => {
+                Of::Weight(sums) => {
                     for image in self.images.clone() {
                         for group in 0..p.geometry.groups {
                             self.fetch(image, group);
-                            self.filters(simd, &vectors, image, group, true);
+                            self.filters(simd, &parts, image, group, None);
                         }
                     }
-                    self.unpack(S::F32_LANES, parts.sum(self.task, p.out, self.memory));
-                    parts.done(p.out, self.memory);
+                    self.unpack(S::F32_LANES, sums.sum(self.task, p.out, self.memory));
+                    sums.done(p.out, self.memory);
                 }
-                Of::Input => {
+                Of::Input(order) => {
                     self.pack(S::F32_LANES);
                     for image in self.images.clone() {
                         for group in 0..p.geometry.groups {
                             self.image.write_bytes(0, p.windows.len());
-                            self.filters(simd, &vectors, image, group, false);
+                            self.filters(simd, &parts, image, group, Some(order));
                             self.hand_in(image, group);
                         }
                     }
@@ -351,10 +290,11 @@ impl Work<'_> {
     }
 
     fn pitch(&self, lanes: usize) -> usize {
-        self.pooled.windows.runs.len() * self.pooled.windows.run.next_multiple_of(lanes)
+        self.pooled.windows.runs() * self.pooled.windows.run.next_multiple_of(lanes)
     }
 
-    /// All filters of a group over an image: the winners' windows into the filters, or the other way round.
+    /// All filters of a group over an image: the winners' windows into the filters, or, where the winners have an
+    /// order, the other way round.
     ///
     /// # Safety
     /// The image must be laid out.
@@ -362,35 +302,42 @@ impl Work<'_> {
     unsafe fn filters<S: Simd>(
         &self,
         simd: S,
-        vectors: &[usize],
+        parts: &[Part],
         image: usize,
         group: usize,
-        of_weight: bool,
+        order: Option<&[u32]>,
     ) {
         let p = self.pooled;
         let pitch = self.pitch(S::F32_LANES);
         for f in 0..p.filters() {
             let filter = group * p.filters() + f;
+            let plane = image * p.size.filters + filter;
             // SAFETY: passed on to the caller.
-            let n = unsafe { self.winners(image * p.size.filters + filter) };
-            let parts = vectors.len().div_ceil(REGISTERS);
-            for part in 0..parts {
-                let range = part * vectors.len() / parts..(part + 1) * vectors.len() / parts;
-                let filter = self.filters.wrapping_add(filter * pitch + range.start * S::F32_LANES);
-                let vectors = &vectors[range];
+            let n = unsafe {
+                match order {
+                    None => self.winners(plane, 0..p.winners),
+                    Some(order) => self.winners(plane, order.iter().map(|&w| w as usize)),
+                }
+            };
+            for part in parts {
+                let filter = self.filters.wrapping_add(filter * pitch + part.filter);
                 macro_rules! with_registers {
-                    ($($n:literal)*) => {
+                    ($($vectors:literal: $($runs:literal)*;)*) => {
                         // SAFETY: the winners' windows are inside the image and its slack.
                         unsafe {
-                            match (vectors.len(), of_weight) {
-                                $(($n, true) => self.gather::<S, $n>(simd, n, vectors, filter),
-                                ($n, false) => self.scatter::<S, $n>(simd, n, vectors, filter),)*
-                                (n, _) => unreachable!("{n} vectors at a time"),
+                            match (part.size, order) {
+                                $($(([$runs, $vectors], None) => {
+                                    self.gather::<S, $runs, $vectors>(simd, n, part, filter)
+                                }
+                                ([$runs, $vectors], Some(_)) => {
+                                    self.scatter::<S, $runs, $vectors>(simd, n, part, filter)
+                                })*)*
+                                (size, _) => unreachable!("{size:?} vectors at a time"),
                             }
                         }
                     };
                 }
-                with_registers!(1 2 3 4 5 6 7 8 9 10 11 12);
+                with_registers!(1: 1 2 3 4 5 6 7; 2: 1 2 3 4 5 6; 3: 1 2 3 4; 4: 1 2 3;);
             }
         }
     }
@@ -398,85 +345,97 @@ impl Work<'_> {
     /// Lists the winners of a plane that have a gradient; returns how many.
     ///
     /// # Safety
-    /// The plane must exist.
+    /// The plane must exist, and the winners be its.
     #[inline(always)]
-    unsafe fn winners(&self, plane: usize) -> usize {
+    unsafe fn winners(&self, plane: usize, winners: impl Iterator<Item = usize>) -> usize {
         let p = self.pooled;
         let (first, mut n) = (plane * p.winners, 0);
         let places = self.memory.view::<i64>(&p.places).wrapping_add(first);
         let dy = self.memory.view::<f32>(&p.dy).wrapping_add(first);
-        for winner in 0..p.winners {
+        let starts = &p.windows.starts[..];
+        for winner in winners {
             // SAFETY: the winner is inside the operands, and there is room for all of a plane.
             unsafe {
                 let (place, value) = (*places.add(winner), *dy.add(winner));
-                let start = p.windows.starts.get(place as usize);
-                *self.starts.add(n) = start.copied().unwrap_or(0);
+                // A place that does not exist is the one behind the last.
+                let start = starts[(place as usize).min(starts.len() - 1)];
+                *self.starts.add(n) = start;
                 *self.values.add(n) = value;
                 // Without a branch, which nobody could predict.
-                n += usize::from((value != 0.0) & start.is_some());
+                n += usize::from((value != 0.0) & (start != NOWHERE));
             }
         }
         n
     }
 
-    /// `filter += Σ value · window`, `N` vectors of it.
+    /// `filter += Σ value · window`, `R` runs of `V` vectors of it.
     ///
     /// # Safety
     /// The first `n` winners must be listed.
     #[inline(always)]
-    unsafe fn gather<S: Simd, const N: usize>(
+    unsafe fn gather<S: Simd, const R: usize, const V: usize>(
         &self,
         simd: S,
         n: usize,
-        vectors: &[usize],
+        part: &Part,
         filter: *mut f32,
     ) {
-        let at = |v: usize| filter.wrapping_add(v * S::F32_LANES).cast::<S::f32s>();
-        let offsets: [usize; N] = std::array::from_fn(|v| vectors[v]);
-        let mut sums = [simd.splat_f32s(0.0); N];
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for winner in 0..n {
             // SAFETY: passed on to the caller.
             unsafe {
-                let window = self.image.add(*self.starts.add(winner) as usize);
+                let mut run = self.image.add(*self.starts.add(winner) as usize + part.start);
                 let value = simd.splat_f32s(*self.values.add(winner));
-                for (sum, &offset) in sums.iter_mut().zip(&offsets) {
-                    let x = window.add(offset).cast::<S::f32s>().read_unaligned();
-                    *sum = simd.mul_add_e_f32s(value, x, *sum);
+                for sums in &mut sums {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        let x = run.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+                        *sum = simd.mul_add_e_f32s(value, x, *sum);
+                    }
+                    run = run.wrapping_add(part.pitch);
                 }
             }
         }
-        for (v, &sum) in sums.iter().enumerate() {
-            // SAFETY: the filters have room.
-            unsafe { at(v).write_unaligned(simd.add_f32s(at(v).read_unaligned(), sum)) };
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                let at = filter.wrapping_add(r * part.filter_pitch + v * S::F32_LANES);
+                let at = at.cast::<S::f32s>();
+                // SAFETY: the filters have room.
+                unsafe { at.write_unaligned(simd.add_f32s(at.read_unaligned(), sum)) };
+            }
         }
     }
 
-    /// `window += value · filter` for all winners, `N` vectors of it.
+    /// `window += value · filter` for all winners, `R` runs of `V` vectors of it.
     ///
     /// # Safety
     /// The first `n` winners must be listed.
     #[inline(always)]
-    unsafe fn scatter<S: Simd, const N: usize>(
+    unsafe fn scatter<S: Simd, const R: usize, const V: usize>(
         &self,
         simd: S,
         n: usize,
-        vectors: &[usize],
+        part: &Part,
         filter: *mut f32,
     ) {
-        let offsets: [usize; N] = std::array::from_fn(|v| vectors[v]);
-        let mut weights = [simd.splat_f32s(0.0); N];
-        for (v, weight) in weights.iter_mut().enumerate() {
-            // SAFETY: the filters have room.
-            *weight = unsafe { filter.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+        let mut weights = [[simd.splat_f32s(0.0); V]; R];
+        for (r, weights) in weights.iter_mut().enumerate() {
+            for (v, weight) in weights.iter_mut().enumerate() {
+                let at = filter.wrapping_add(r * part.filter_pitch + v * S::F32_LANES);
+                // SAFETY: the filters have room.
+                *weight = unsafe { at.cast::<S::f32s>().read_unaligned() };
+            }
         }
         for winner in 0..n {
             // SAFETY: passed on to the caller.
             unsafe {
-                let window = self.image.add(*self.starts.add(winner) as usize);
+                let mut run = self.image.add(*self.starts.add(winner) as usize + part.start);
                 let value = simd.splat_f32s(*self.values.add(winner));
-                for (&weight, &offset) in weights.iter().zip(&offsets) {
-                    let x = window.add(offset).cast::<S::f32s>();
-                    x.write_unaligned(simd.mul_add_e_f32s(value, weight, x.read_unaligned()));
+                for weights in &weights {
+                    for (v, &weight) in weights.iter().enumerate() {
+                        let x = run.add(v * S::F32_LANES).cast::<S::f32s>();
+                        x.write_unaligned(simd.mul_add_e_f32s(value, weight, x.read_unaligned()));
+                    }
+                    run = run.wrapping_add(part.pitch);
                 }
             }
         }
