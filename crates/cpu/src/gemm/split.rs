@@ -57,7 +57,7 @@ const LARGE: usize = 1 << 23;
 /// Enough tasks for a handful of threads, with some to steal.
 const FEW: usize = 8;
 /// Tasks without which threads are idle.
-const ENOUGH: usize = 4;
+const ENOUGH: usize = 2;
 /// Enough tasks for any processor.
 const MANY: usize = 64;
 /// The longest side of a tile: what is packed of it stays in the second-level cache.

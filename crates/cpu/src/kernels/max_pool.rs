@@ -1,5 +1,7 @@
 //! Greatest elements of windows.
 
+mod grad;
+
 use std::ops::Range;
 use std::slice;
 
@@ -9,11 +11,11 @@ use gradus_ir::{DType, Shape};
 use pulp::{Simd, WithSimd};
 
 use super::conv::Planes;
-use super::scatter_add::{Addend, Any};
 use super::{Kernel, Slice, TASK};
 use crate::loops::register::{Class, Stored, with_stored};
 use crate::memory::{Memory, with_strips};
 use crate::tier::{has_fma, with_simd};
+pub(super) use grad::MaxPoolGrad;
 
 /// The greatest element of each window, its place in the plane, or both; a task owns some planes.
 pub(super) struct MaxPool {
@@ -32,8 +34,17 @@ pub(super) struct MaxPool {
     columns: Vec<usize>,
     /// For each column of the result, and for a vector beyond the last, the first column under its windows.
     first: Vec<u32>,
+    /// The elements of a window, if none reaches into padding.
+    taps: Option<Vec<Tap>>,
     geometry: PoolGeometry,
     per_task: usize,
+}
+
+/// An element of a window, relative to the first: in the padded plane, and in the plane.
+#[derive(Clone, Copy)]
+struct Tap {
+    at: usize,
+    place: u32,
 }
 
 /// The most elements of a vector.
@@ -61,6 +72,17 @@ impl MaxPool {
         let rows = [input[0], output[1]];
         let padded = Planes::new(1, input, before, stride, [1, span[1]], rows);
         let column = |k: usize| padded.offset(0, [0, k * geometry.dilation[1]]);
+        let columns: Vec<usize> = (0..geometry.size[1]).map(column).collect();
+        let inside =
+            [0, 1].into_iter().all(|i| under[i].iter().all(|u| u.len() == geometry.size[i]));
+        let taps = (0..geometry.size[0]).flat_map(|row| {
+            let row = row * geometry.dilation[0];
+            columns.iter().enumerate().map(move |(k, column)| (row, k, *column))
+        });
+        let taps = taps.map(|(row, k, column)| Tap {
+            at: row * padded.pitch() + column,
+            place: (row * input[1] + k * geometry.dilation[1]) as u32,
+        });
         let work = output[0] * output[1] * geometry.size[0] * geometry.size[1] * dtype.size();
         MaxPool {
             x: x.clone(),
@@ -71,7 +93,8 @@ impl MaxPool {
             input,
             output,
             under,
-            columns: (0..geometry.size[1]).map(column).collect(),
+            taps: inside.then(|| taps.collect()),
+            columns,
             padded,
             first,
             geometry: geometry.clone(),
@@ -191,8 +214,16 @@ impl WithSimd for Vectors<'_> {
             unsafe { p.padded.lay_out(x, self.padded) };
             for (row, under) in p.under[0].iter().enumerate() {
                 for column in (0..p.output[1]).step_by(S::F32_LANES) {
-                    // SAFETY: row and column are those of a window.
-                    unsafe { self.windows(simd, row, under, column) };
+                    // SAFETY: row and column are those of a window; taps are there if all windows are whole.
+                    unsafe {
+                        match p.taps.as_deref() {
+                            Some(&[a, b, c, d]) => {
+                                self.whole(simd, row, under[0], column, &[a, b, c, d]);
+                            }
+                            Some(taps) => self.whole(simd, row, under[0], column, taps),
+                            None => self.windows(simd, row, under, column),
+                        }
+                    }
                 }
             }
             let n = p.output[0] * p.output[1];
@@ -214,6 +245,56 @@ impl WithSimd for Vectors<'_> {
 }
 
 impl Vectors<'_> {
+    /// The windows of a row, which begins at row `top` of the plane, from `column` on.
+    ///
+    /// # Safety
+    /// There must be such a window, the plane be laid out, and no window reach into padding.
+    #[inline(always)]
+    unsafe fn whole<S: Simd>(&self, simd: S, row: usize, top: usize, column: usize, taps: &[Tap]) {
+        let p = self.pool;
+        // SAFETY: the windows and a vector beyond are inside the padded plane and its slack.
+        let (window, first) = unsafe {
+            let first = p.first.as_ptr().add(column).cast::<S::u32s>().read_unaligned();
+            (self.padded.add(top * p.padded.pitch() + column), first)
+        };
+        // SAFETY: as above.
+        let tap = |at: usize| unsafe { window.add(at).cast::<S::f32s>().read_unaligned() };
+        let mut best = tap(0);
+        let mut place = simd.splat_u32s(0);
+        for &Tap { at, place: here } in &taps[1..] {
+            let x = tap(at);
+            let wins = Self::wins(simd, x, best);
+            best = simd.select_f32s(wins, x, best);
+            place = simd.select_u32s(wins, simd.splat_u32s(here), place);
+        }
+        let start = simd.add_u32s(first, simd.splat_u32s((top * p.input[1]) as u32));
+        // SAFETY: passed on to the caller.
+        unsafe { self.keep(simd, row, column, best, simd.add_u32s(start, place)) };
+    }
+
+    /// [`exceeds`], lane by lane.
+    #[inline(always)]
+    fn wins<S: Simd>(simd: S, x: S::f32s, best: S::f32s) -> S::m32s {
+        let at_most = simd.less_than_or_equal_f32s(x, best);
+        let number = simd.equal_f32s(best, best);
+        simd.and_m32s(simd.not_m32s(at_most), number)
+    }
+
+    /// Keeps a vector of results.
+    ///
+    /// # Safety
+    /// Row and column must be those of a window.
+    #[inline(always)]
+    unsafe fn keep<S: Simd>(&self, _: S, row: usize, column: usize, best: S::f32s, place: S::u32s) {
+        // Beyond the end of a row lies the next, which is yet to come.
+        let to = row * self.pool.output[1] + column;
+        // SAFETY: there is room for the plane's results and a vector.
+        unsafe {
+            self.best.add(to).cast::<S::f32s>().write_unaligned(best);
+            self.places.add(to).cast::<S::u32s>().write_unaligned(place);
+        }
+    }
+
     /// The windows of a row from `column` on.
     ///
     /// # Safety
@@ -241,119 +322,12 @@ impl Vectors<'_> {
                 // Where the column is padding the place is wrong, but negative infinity never wins.
                 let here = (y * w + k * dilation).wrapping_sub(p.geometry.padding[1][0]) as u32;
                 let here = simd.add_u32s(columns, simd.splat_u32s(here));
-                let at_most = simd.less_than_or_equal_f32s(x, best);
-                let number = simd.equal_f32s(best, best);
-                let wins = simd.and_m32s(simd.not_m32s(at_most), number);
+                let wins = Self::wins(simd, x, best);
                 best = simd.select_f32s(wins, x, best);
                 place = simd.select_u32s(wins, here, place);
             }
         }
-        // Beyond the end of a row lies the next, which is yet to come.
-        let to = row * p.output[1] + column;
-        // SAFETY: there is room for the plane's results and a vector.
-        unsafe {
-            self.best.add(to).cast::<S::f32s>().write_unaligned(best);
-            self.places.add(to).cast::<S::u32s>().write_unaligned(place);
-        }
-    }
-}
-
-/// Gradients added where the greatest elements were, plane by plane; a task owns some planes.
-pub(super) struct MaxPoolGrad {
-    places: View,
-    dy: View,
-    out: ValueId,
-    dtype: DType,
-    planes: usize,
-    /// Elements of a plane of the result and of the gradient.
-    plane: usize,
-    windows: usize,
-    per_task: usize,
-}
-
-impl MaxPoolGrad {
-    pub fn new(places: &View, dy: &View, out: ValueId, shape: &Shape, dtype: DType) -> MaxPoolGrad {
-        let (plane, windows) = (shape[2] * shape[3], dy.shape[2] * dy.shape[3]);
-        MaxPoolGrad {
-            places: places.clone(),
-            dy: dy.clone(),
-            out,
-            dtype,
-            planes: shape[0] * shape[1],
-            plane,
-            windows,
-            per_task: (TASK / work(plane, windows, dtype).max(1)).max(1),
-        }
-    }
-
-    /// # Safety
-    /// As for [`Kernel::run`]; `T` must be the type of the elements.
-    unsafe fn add<T: Addend>(&self, plane: usize, memory: &Memory<'_>) {
-        let start = plane * self.windows;
-        // SAFETY: the operands are contiguous, and the plane of the result is this task's.
-        let (places, dy, out) = unsafe {
-            let places = memory.view::<i64>(&self.places).add(start);
-            let dy = memory.view::<T>(&self.dy).add(start);
-            let out = memory.at::<T>(self.out).add(plane * self.plane);
-            out.write_bytes(0, self.plane);
-            (
-                slice::from_raw_parts(places, self.windows),
-                slice::from_raw_parts(dy, self.windows),
-                slice::from_raw_parts_mut(out, self.plane),
-            )
-        };
-        for (&place, &dy) in places.iter().zip(dy) {
-            if let Some(out) = usize::try_from(place).ok().and_then(|place| out.get_mut(place)) {
-                *out = out.plus(dy);
-            }
-        }
-    }
-}
-
-/// What a plane costs, in bytes moved.
-fn work(plane: usize, windows: usize, dtype: DType) -> usize {
-    plane * dtype.size() + windows * (8 + 2 * dtype.size())
-}
-
-impl Kernel for MaxPoolGrad {
-    fn tasks(&self) -> usize {
-        self.planes.div_ceil(self.per_task)
-    }
-
-    fn cost(&self) -> usize {
-        self.planes * work(self.plane, self.windows, self.dtype)
-    }
-
-    unsafe fn run(&self, task: usize, memory: &Memory<'_>) {
-        let first = task * self.per_task;
-        let planes = first..(first + self.per_task).min(self.planes);
         // SAFETY: passed on to the caller.
-        unsafe { self.run_planes(planes, memory) };
-    }
-
-    unsafe fn run_slice(&self, slice: Slice, memory: &Memory<'_>) {
-        // SAFETY: passed on to the caller.
-        unsafe { self.run_planes(slice.planes(self.dy.shape[0], self.planes), memory) };
-    }
-}
-
-impl MaxPoolGrad {
-    /// # Safety
-    /// As for [`Kernel::run`]; the planes must be the caller's.
-    unsafe fn run_planes(&self, planes: Range<usize>, memory: &Memory<'_>) {
-        for plane in planes {
-            // SAFETY: passed on to the caller; all bits 0 are the number 0.
-            unsafe {
-                match self.dtype {
-                    DType::F32 => self.add::<f32>(plane, memory),
-                    DType::F64 => self.add::<f64>(plane, memory),
-                    DType::I64 => self.add::<i64>(plane, memory),
-                    DType::I32 => self.add::<i32>(plane, memory),
-                    DType::U8 => self.add::<u8>(plane, memory),
-                    DType::Bool => self.add::<Any>(plane, memory),
-                    DType::F16 | DType::BF16 => unreachable!("lowered to f32"),
-                }
-            }
-        }
+        unsafe { self.keep(simd, row, column, best, place) };
     }
 }
