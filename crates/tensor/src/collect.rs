@@ -97,6 +97,7 @@ impl Collected {
             stack.push(root.node);
         }
         wanted.sort_unstable();
+        let mut found: Vec<Arc<Node>> = Vec::with_capacity(4 * stack.len());
         while let Some(node) = stack.pop() {
             if node.marked(visit).is_some() {
                 continue;
@@ -113,6 +114,12 @@ impl Collected {
                 continue;
             }
             node.mark(visit, 0);
+            found.push(node);
+        }
+        found.sort_unstable_by_key(|node| node.seq);
+        self.nodes.reserve(found.len());
+        for (i, node) in found.into_iter().enumerate() {
+            node.mark(visit, i);
             self.nodes.push(Entry {
                 wanted: wanted.binary_search(&node.seq).is_ok(),
                 node,
@@ -124,18 +131,16 @@ impl Collected {
                 keeps_history: false,
             });
         }
-        self.nodes.sort_unstable_by_key(|e| e.node.seq);
-        for (i, entry) in self.nodes.iter().enumerate() {
-            entry.node.mark(visit, i);
-        }
     }
 
     /// Builds the graph. What depends on a failed node fails, and stays out of it.
     fn build(&mut self, visit: u64) {
         let Collected { key, nodes, leaves, slots, .. } = self;
         let graph = &mut key.graph;
+        // A node, and now and then what is new to the graph among its operands.
+        graph.reserve(nodes.len() * 3 / 2);
         let mut leaf_ids: Vec<NodeId> = Vec::new();
-        let mut aliases: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
+        let mut aliases: FxHashMap<usize, SmallVec<[usize; 1]>> = FxHashMap::default();
         let mut constants: FxHashMap<(Scalar, DType), NodeId> = FxHashMap::default();
         for i in 0..nodes.len() {
             let node = nodes[i].node.clone();

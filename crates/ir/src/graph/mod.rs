@@ -136,6 +136,11 @@ impl Graph {
         self.push_node(Node { op, inputs: SmallVec::from_slice(inputs), ty })
     }
 
+    /// Makes room for so many more nodes.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes);
+    }
+
     /// Empties the graph and keeps its memory.
     pub fn clear(&mut self) {
         self.nodes.clear();

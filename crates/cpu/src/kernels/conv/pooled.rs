@@ -204,37 +204,15 @@ impl WithSimd for Work<'_> {
 }
 
 impl Work<'_> {
-    /// Calls `f(plane, buffer)` for the rows of a group of an image: row `[w]` of a channel, and the same elements,
-    /// `channels` apart, in the buffer.
-    #[inline(always)]
-    fn for_each_row(&self, image: usize, group: usize, mut f: impl FnMut(usize, *mut f32)) {
-        let p = self.pooled;
-        let (channels, [h, w]) = (p.channels(), p.size.input);
-        let [top, left] = [p.geometry.padding[0][0], p.geometry.padding[1][0]];
-        for channel in 0..channels {
-            for y in 0..h {
-                let plane = (image * p.geometry.groups + group) * channels + channel;
-                let at = ((y + top) * p.windows.plane[1] + left) * channels + channel;
-                f((plane * h + y) * w, self.image.wrapping_add(at));
-            }
-        }
-    }
-
     /// Lays an image out with the channels innermost.
     ///
     /// # Safety
     /// The image must exist.
     #[inline(always)]
     unsafe fn fetch(&self, image: usize, group: usize) {
-        let p = self.pooled;
-        let (channels, width) = (p.channels(), p.size.input[1]);
-        let x = self.memory.view::<f32>(&p.other);
-        self.for_each_row(image, group, |row, to| {
-            for column in 0..width {
-                // SAFETY: the row is inside the input, and the buffer has room for the image.
-                unsafe { *to.add(column * channels) = *x.add(row + column) };
-            }
-        });
+        let x = self.memory.view::<f32>(&self.pooled.other).cast_mut();
+        // SAFETY: passed on to the caller; the buffer has room for the image.
+        unsafe { self.for_each_row(image, group, x, innermost::<true>) };
     }
 
     /// Writes the image's gradient to where it belongs.
@@ -243,15 +221,33 @@ impl Work<'_> {
     /// The image must be this task's.
     #[inline(always)]
     unsafe fn hand_in(&self, image: usize, group: usize) {
+        let dx = self.memory.at::<f32>(self.pooled.out);
+        // SAFETY: as in `fetch`.
+        unsafe { self.for_each_row(image, group, dx, innermost::<false>) };
+    }
+
+    /// Calls `f(planes, distance, buffer, [channels, width])` for the rows of a group of an image: where the row of
+    /// the first channel lies, how far it is to the next channel's, and the same elements in the buffer.
+    ///
+    /// # Safety
+    /// `x` must be valid for the image, as `f` uses it.
+    #[inline(always)]
+    unsafe fn for_each_row(
+        &self,
+        image: usize,
+        group: usize,
+        x: *mut f32,
+        f: unsafe fn(*mut f32, usize, *mut f32, [usize; 2]),
+    ) {
         let p = self.pooled;
-        let (channels, width) = (p.channels(), p.size.input[1]);
-        let dx = self.memory.at::<f32>(p.out);
-        self.for_each_row(image, group, |row, from| {
-            for column in 0..width {
-                // SAFETY: as in `fetch`.
-                unsafe { *dx.add(row + column) = *from.add(column * channels) };
-            }
-        });
+        let (channels, [h, w]) = (p.channels(), p.size.input);
+        let [top, left] = [p.geometry.padding[0][0], p.geometry.padding[1][0]];
+        let x = x.wrapping_add((image * p.geometry.groups + group) * channels * h * w);
+        for y in 0..h {
+            let at = ((y + top) * p.windows.plane[1] + left) * channels;
+            // SAFETY: passed on to the caller.
+            unsafe { f(x.wrapping_add(y * w), h * w, self.image.wrapping_add(at), [channels, w]) };
+        }
     }
 
     /// Lays the weight out in whole vectors.
@@ -440,4 +436,71 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// Brings a row of planes that are `distance` apart into a buffer, its channels innermost, or back.
+///
+/// # Safety
+/// The planes and the buffer must be valid for the row, what is written for writing.
+#[inline(always)]
+unsafe fn innermost<const IN: bool>(
+    planes: *mut f32,
+    distance: usize,
+    buffer: *mut f32,
+    [channels, width]: [usize; 2],
+) {
+    macro_rules! with_channels {
+        ($($n:literal)*) => {
+            match channels {
+                // SAFETY: passed on to the caller.
+                $($n => unsafe { chunks::<IN, $n>(planes, distance, buffer, width) },)*
+                _ => 0,
+            }
+        };
+    }
+    let done = with_channels!(1 2 3 4 6 8 16);
+    for column in done..width {
+        for channel in 0..channels {
+            // SAFETY: as above.
+            unsafe {
+                let plane = planes.add(channel * distance + column);
+                let buffer = buffer.add(column * channels + channel);
+                if IN { *buffer = *plane } else { *plane = *buffer }
+            }
+        }
+    }
+}
+
+/// As [`innermost`], eight columns at a time, which the compiler turns into shuffles; returns how many columns are
+/// done.
+///
+/// # Safety
+/// As for [`innermost`], of `C` channels.
+#[inline(always)]
+unsafe fn chunks<const IN: bool, const C: usize>(
+    planes: *mut f32,
+    distance: usize,
+    buffer: *mut f32,
+    width: usize,
+) -> usize {
+    const CHUNK: usize = 8;
+    let whole = width / CHUNK * CHUNK;
+    for column in (0..whole).step_by(CHUNK) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let buffer = buffer.add(column * C).cast::<[[f32; C]; CHUNK]>();
+            let plane = |c: usize| planes.add(c * distance + column).cast::<[f32; CHUNK]>();
+            if IN {
+                let rows: [_; C] = std::array::from_fn(|c| plane(c).read_unaligned());
+                let turned = std::array::from_fn(|i| std::array::from_fn(|c| rows[c][i]));
+                buffer.write_unaligned(turned);
+            } else {
+                let turned = buffer.read_unaligned();
+                for c in 0..C {
+                    plane(c).write_unaligned(turned.map(|column| column[c]));
+                }
+            }
+        }
+    }
+    whole
 }
