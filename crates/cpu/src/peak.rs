@@ -11,9 +11,9 @@ use crate::memory::lock;
 use crate::pool::pool;
 use crate::tier::{has_fma, with_simd};
 
-/// Sums in flight, each in a register: enough to hide the four cycles of a fused multiply–add on two units, and
-/// few enough for the sixteen registers of AVX2.
-const SUMS: usize = 12;
+/// Sums in flight, each in a register: enough to hide the four cycles of a fused multiply–add on two units, of which
+/// some processors have four for NEON, and few enough for the sixteen registers of AVX2 or the 32 of NEON.
+const SUMS: usize = if cfg!(target_arch = "aarch64") { 24 } else { 12 };
 /// Multiply–adds of each sum in a launch: a fraction of a millisecond, much longer than the launch itself.
 const ROUNDS: usize = 40_000;
 /// The fastest launch counts; the others were disturbed, or found the processor at a lower clock.
@@ -54,8 +54,9 @@ impl WithSimd for MultiplyAdds<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // A contraction towards 1, so that the numbers stay ordinary however long it runs.
-        let (factor, step) = black_box((0.5, 0.5));
+        // The numbers stay ordinary however long it runs: a contraction towards 1, or where it is fused small steps
+        // from 2 on, because NEON adds to a register and multiplies two others.
+        let (factor, step) = black_box((0.999, 0.001));
         let (factor, step) = (simd.splat_f32s(factor), simd.splat_f32s(step));
         let mut sums = [simd.splat_f32s(black_box(2.0)); SUMS];
         // Without the instruction, a fused multiply–add is a call of software that no kernel makes.
@@ -63,7 +64,7 @@ impl WithSimd for MultiplyAdds<'_> {
         for _ in 0..self.rounds {
             for sum in &mut sums {
                 *sum = match fused {
-                    true => simd.mul_add_f32s(*sum, factor, step),
+                    true => simd.mul_add_f32s(factor, step, *sum),
                     false => simd.add_f32s(simd.mul_f32s(*sum, factor), step),
                 };
             }

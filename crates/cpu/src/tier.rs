@@ -12,8 +12,10 @@ use pulp::{Simd, WithSimd};
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// What every processor of the architecture has: SSE2 on x86-64, NEON on AArch64.
+    /// What every processor of the architecture has: SSE2 on x86-64.
     Baseline,
+    /// NEON, which every AArch64 processor has: there is nothing below it.
+    Neon,
     /// AVX2, FMA, BMI and what came with them.
     Avx2,
     /// AVX-512 F, BW, CD, DQ and VL.
@@ -21,13 +23,18 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Every tier, narrowest first.
+    /// Every tier of the architecture, narrowest first.
+    #[cfg(target_arch = "aarch64")]
+    pub const ALL: [Tier; 1] = [Tier::Neon];
+    /// Every tier of the architecture, narrowest first.
+    #[cfg(not(target_arch = "aarch64"))]
     pub const ALL: [Tier; 3] = [Tier::Baseline, Tier::Avx2, Tier::Avx512];
 
     /// The name, as the environment variable `GRADUS_TIER` takes it.
     pub const fn name(self) -> &'static str {
         match self {
             Tier::Baseline => "baseline",
+            Tier::Neon => "neon",
             Tier::Avx2 => "avx2",
             Tier::Avx512 => "avx512",
         }
@@ -35,7 +42,7 @@ impl Tier {
 
     /// Whether this processor can run it.
     pub fn is_supported(self) -> bool {
-        self <= best()
+        Tier::ALL.contains(&self) && self <= best()
     }
 }
 
@@ -45,7 +52,7 @@ impl fmt::Display for Tier {
     }
 }
 
-/// The tier in use, as a position in [`Tier::ALL`]; [`UNSET`] before the first look.
+/// The tier in use, as a number; [`UNSET`] before the first look.
 static CURRENT: AtomicU8 = AtomicU8::new(UNSET);
 const UNSET: u8 = u8::MAX;
 
@@ -53,26 +60,30 @@ const UNSET: u8 = u8::MAX;
 /// the processor has.
 #[inline]
 pub fn tier() -> Tier {
-    match Tier::ALL.get(usize::from(CURRENT.load(Ordering::Relaxed))) {
-        Some(&tier) => tier,
+    let current = CURRENT.load(Ordering::Relaxed);
+    match Tier::ALL.into_iter().find(|&tier| tier as u8 == current) {
+        Some(tier) => tier,
         None => set_tier(requested()),
     }
 }
 
-/// Makes kernels run on a tier, or on the best supported one below it, and returns which.
+/// Makes kernels run on a tier, or on the best supported one below it (the narrowest where none is), and returns
+/// which.
 pub fn set_tier(tier: Tier) -> Tier {
-    let tier = tier.min(best());
+    let below = Tier::ALL.into_iter().rfind(|t| t.is_supported() && *t <= tier);
+    let tier = below.unwrap_or(Tier::ALL[0]);
     CURRENT.store(tier as u8, Ordering::Relaxed);
     tier
 }
 
 /// What the environment asks for. A name that is none of a tier's is reported once and ignored.
 fn requested() -> Tier {
-    let Ok(name) = std::env::var("GRADUS_TIER") else { return Tier::Avx512 };
+    let Ok(name) = std::env::var("GRADUS_TIER") else { return best() };
     let known = Tier::ALL.into_iter().find(|tier| tier.name() == name);
     known.unwrap_or_else(|| {
-        eprintln!("gradus: GRADUS_TIER={name} is none of baseline, avx2, avx512; using {}", best());
-        Tier::Avx512
+        let names = Tier::ALL.map(Tier::name).join(", ");
+        eprintln!("gradus: GRADUS_TIER={name} is none of {names}; using {}", best());
+        best()
     })
 }
 
@@ -89,7 +100,7 @@ fn best() -> Tier {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn best() -> Tier {
-    Tier::Baseline
+    Tier::ALL[0]
 }
 
 /// A piece of work to be compiled once per tier. `run`, and what it calls in its loops, must be
@@ -103,7 +114,7 @@ pub(crate) trait Vectorized {
 #[inline(always)]
 pub(crate) fn vectorize(work: impl Vectorized) {
     match tier() {
-        Tier::Baseline => baseline(work),
+        Tier::Baseline | Tier::Neon => baseline(work),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `set_tier` lets a tier pass only if the processor has its instructions.
         Tier::Avx2 => unsafe { avx2(work) },
@@ -158,7 +169,7 @@ pub(crate) fn with_simd(work: impl WithSimd<Output = ()>) {
 
 /// Whether explicit vectors are worth it: products and sums are fused by an instruction, not by software.
 pub(crate) fn has_fma() -> bool {
-    cfg!(target_arch = "aarch64") || tier() >= Tier::Avx2
+    tier() >= Tier::Neon
 }
 
 #[cfg(test)]
@@ -171,6 +182,10 @@ mod tests {
         for tier in Tier::ALL {
             assert_eq!(set_tier(tier), tier.min(best()));
             assert!(super::tier().is_supported());
+        }
+        // Those of another architecture, too.
+        for tier in [Tier::Baseline, Tier::Neon, Tier::Avx2, Tier::Avx512] {
+            assert!(set_tier(tier).is_supported());
         }
         set_tier(before);
     }

@@ -2,6 +2,11 @@
 
 use bytemuck::Pod;
 
+use crate::tier::{Tier, tier};
+
+/// Rows and columns of a block that vectors transpose.
+const SIDE: usize = if cfg!(target_arch = "aarch64") { 4 } else { 8 };
+
 /// `to[i][j] = from[j][i]` for `rows` × `cols` elements of `to`; the strides lead from row to row of each.
 ///
 /// # Safety
@@ -14,12 +19,13 @@ pub(crate) unsafe fn transpose<T: Pod>(
     rows: usize,
     cols: usize,
 ) {
-    let (mut whole_rows, mut whole_cols) = (0, 0);
-    #[cfg(target_arch = "x86_64")]
-    if size_of::<T>() == 4 && is_x86_feature_detected!("avx") {
-        (whole_rows, whole_cols) = (rows / 8 * 8, cols / 8 * 8);
-        // SAFETY: AVX is there, the elements are as large as f32 (which are only moved), and the blocks
-        // are inside both.
+    let in_vectors = size_of::<T>() == 4 && tier() >= Tier::Neon;
+    let [whole_rows, whole_cols] =
+        [rows, cols].map(|n| if in_vectors { n / SIDE * SIDE } else { 0 });
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if in_vectors {
+        // SAFETY: the tier has the vectors, the elements are as large as f32 (which are only moved), and the
+        // blocks are inside both.
         unsafe { blocks(from.cast(), from_row, to.cast(), to_row, whole_rows, whole_cols) };
     }
     for i in 0..rows {
@@ -33,7 +39,7 @@ pub(crate) unsafe fn transpose<T: Pod>(
 /// The same in blocks of 8 × 8.
 ///
 /// # Safety
-/// As for [`transpose`]; `rows` and `cols` must be multiples of 8.
+/// As for [`transpose`]; `rows` and `cols` must be multiples of [`SIDE`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 unsafe fn blocks(
@@ -69,6 +75,46 @@ unsafe fn blocks(
                     // SAFETY: rows i..i + 8 and columns j..j + 8 are inside the result.
                     unsafe { _mm256_storeu_ps(to.add((i + half + r) * to_row + j), column) };
                 }
+            }
+        }
+    }
+}
+
+/// The same in blocks of 4 × 4.
+///
+/// # Safety
+/// As for [`transpose`]; `rows` and `cols` must be multiples of [`SIDE`].
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn blocks(
+    from: *const f32,
+    from_row: usize,
+    to: *mut f32,
+    to_row: usize,
+    rows: usize,
+    cols: usize,
+) {
+    use std::arch::aarch64::*;
+
+    for i in (0..rows).step_by(4) {
+        for j in (0..cols).step_by(4) {
+            // SAFETY: rows j..j + 4 and columns i..i + 4 are inside the source.
+            let [a, b, c, d] =
+                [0, 1, 2, 3].map(|r| unsafe { vld1q_f32(from.add((j + r) * from_row + i)) });
+            // Even and odd columns of two rows each; then those pairs of all four.
+            let (ab, cd) = (vtrn1q_f32(a, b), vtrn1q_f32(c, d));
+            let (ab2, cd2) = (vtrn2q_f32(a, b), vtrn2q_f32(c, d));
+            let [ab, cd, ab2, cd2] = [ab, cd, ab2, cd2].map(|x| vreinterpretq_f64_f32(x));
+            let columns = [
+                vzip1q_f64(ab, cd),
+                vzip1q_f64(ab2, cd2),
+                vzip2q_f64(ab, cd),
+                vzip2q_f64(ab2, cd2),
+            ];
+            for (r, column) in columns.into_iter().enumerate() {
+                let column = vreinterpretq_f32_f64(column);
+                // SAFETY: rows i..i + 4 and columns j..j + 4 are inside the result.
+                unsafe { vst1q_f32(to.add((i + r) * to_row + j), column) };
             }
         }
     }

@@ -62,6 +62,14 @@ fn wide() -> Vec<Case> {
     ]
 }
 
+/// Few channels and short rows, or long ones; as many filters as fill a vector or several, and others.
+fn narrow() -> Vec<Case> {
+    let same = || geometry([1, 1], [[1, 1]; 2]);
+    let short = [1, 5, 8, 11, 14, 16, 19, 33].map(|f| (same(), [3, 3, 5, 4], [f, 3, 3, 3]));
+    let long = [2, 7].map(|f| (same(), [2, 3, 6, 40], [f, 3, 3, 3]));
+    short.into_iter().chain(long).collect()
+}
+
 /// Filters over one channel each: strides and dilations with remainders, uneven padding, planes narrower and wider than
 /// vectors.
 fn depthwise() -> Vec<Case> {
@@ -77,8 +85,8 @@ fn depthwise() -> Vec<Case> {
 }
 
 #[test]
-fn many_channels_and_depthwise() {
-    for case in wide().into_iter().chain(depthwise()) {
+fn many_channels_and_few_and_depthwise() {
+    for case in wide().into_iter().chain(narrow()).chain(depthwise()) {
         for (op, types) in ops(&case) {
             let what = format!("{op} of {types:?}");
             let (graph, inputs) = graph(op, &types);
@@ -114,7 +122,7 @@ fn shapes_at_random() {
 fn any_number_of_threads_gives_the_same_bits() {
     let _guard = SETTINGS.lock().unwrap();
     let before = num_threads();
-    for case in wide().into_iter().chain(depthwise()) {
+    for case in wide().into_iter().chain(narrow()).chain(depthwise()) {
         for (op, types) in ops(&case) {
             let what = format!("{op} of {types:?}");
             let (graph, inputs) = graph(op, &types);

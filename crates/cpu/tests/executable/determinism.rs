@@ -1,5 +1,6 @@
-//! The same bits on any number of threads and, but for the order of products, on any instruction tier.
+//! The same bits on any number of threads and, but for the order of products, on any instruction tier and processor.
 
+use std::fmt::Write;
 use std::sync::Mutex;
 
 use gradus_cpu::pool::{num_threads, set_num_threads};
@@ -7,7 +8,7 @@ use gradus_cpu::{Tier, set_tier, tier};
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::{Attention, AttentionGrad, MatMul, Op, Reduce, ReduceKind};
 use gradus_ir::scalar::ScalarOp;
-use gradus_ir::{DType, Scalar, Type};
+use gradus_ir::{Array, DType, Scalar, Type, Values};
 
 use crate::harness::{Numbers, executable, run};
 use crate::random_graphs::{Made, graphs, make};
@@ -150,32 +151,71 @@ fn every_tier_gives_the_same_bits() {
 fn every_scalar_op_has_the_same_bits_on_every_tier() {
     let _guard = SETTINGS.lock().unwrap();
     let before = tier();
-    for &op in ScalarOp::ALL {
-        for dtype in [DType::F32, DType::F64, DType::F16, DType::I32] {
-            let mut graph = Graph::new();
-            let condition = op == ScalarOp::Where;
-            let types: Vec<Type> = (0..op.arity())
-                .map(|i| {
-                    let dtype = if condition && i == 0 { DType::Bool } else { dtype };
-                    Type::new([1000 + 13], dtype)
-                })
-                .collect();
-            let nodes: Vec<_> = types.iter().map(|t| graph.input(t.clone())).collect();
-            let Ok(y) = graph.add(op, &nodes) else { continue };
-            graph.set_outputs(vec![y]);
-            let mut numbers = Numbers(3);
-            let inputs: Vec<_> = types.iter().map(|t| numbers.array(t)).collect();
-            let executable = executable(&graph, &[]);
-            set_tier(Tier::Baseline);
-            let expected = run(&executable, &graph, &inputs, &[]).unwrap();
-            for tier in Tier::ALL {
-                set_tier(tier);
-                let outcome = run(&executable, &graph, &inputs, &[]).unwrap();
-                assert!(outcome.bytes() == expected.bytes(), "{op:?} {dtype}, {tier}");
-            }
+    for (op, dtype, graph, inputs) in scalar_ops() {
+        let executable = executable(&graph, &[]);
+        set_tier(Tier::Baseline);
+        let expected = run(&executable, &graph, &inputs, &[]).unwrap();
+        for tier in Tier::ALL {
+            set_tier(tier);
+            let outcome = run(&executable, &graph, &inputs, &[]).unwrap();
+            assert!(outcome.bytes() == expected.bytes(), "{op:?} {dtype}, {tier}");
         }
     }
     set_tier(before);
+}
+
+/// The digests in `scalar_ops.txt` are those of every processor. After a change on purpose, run with
+/// `UPDATE_SNAPSHOTS=1` and read the difference.
+#[test]
+fn every_scalar_op_has_the_same_bits_on_every_processor() {
+    let mut is = String::new();
+    for (op, dtype, graph, inputs) in scalar_ops() {
+        let outcome = run(&executable(&graph, &[]), &graph, &inputs, &[]).unwrap();
+        writeln!(is, "{op:?} {dtype} {:016x}", digest(&outcome.arrays[0])).unwrap();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/executable/scalar_ops.txt");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &is).unwrap();
+    }
+    let was = std::fs::read_to_string(path).unwrap();
+    let differ: Vec<_> = is.lines().zip(was.lines()).filter(|(is, was)| is != was).collect();
+    assert!(is == was, "is and was: {differ:#?}");
+}
+
+/// Every scalar op over numbers of every class of dtypes.
+fn scalar_ops() -> impl Iterator<Item = (ScalarOp, DType, Graph, Vec<Array>)> {
+    let dtypes = [DType::F32, DType::F64, DType::F16, DType::I32];
+    let cases = ScalarOp::ALL.iter().flat_map(move |&op| dtypes.map(|dtype| (op, dtype)));
+    cases.filter_map(|(op, dtype)| {
+        let mut graph = Graph::new();
+        let condition = op == ScalarOp::Where;
+        let types: Vec<Type> = (0..op.arity())
+            .map(|i| {
+                let dtype = if condition && i == 0 { DType::Bool } else { dtype };
+                Type::new([1000 + 13], dtype)
+            })
+            .collect();
+        let nodes: Vec<_> = types.iter().map(|t| graph.input(t.clone())).collect();
+        let y = graph.add(op, &nodes).ok()?;
+        graph.set_outputs(vec![y]);
+        let mut numbers = Numbers(3);
+        let inputs = types.iter().map(|t| numbers.array(t)).collect();
+        Some((op, dtype, graph, inputs))
+    })
+}
+
+/// FNV-1a of the elements. Any NaN is the same: its sign and payload are the processor's choice.
+fn digest(array: &Array) -> u64 {
+    let bits: Vec<u64> = match array.values() {
+        Values::Float(x) => {
+            x.iter().map(|x| if x.is_nan() { f64::NAN } else { *x }.to_bits()).collect()
+        }
+        Values::Int(x) => x.iter().map(|&x| x as u64).collect(),
+    };
+    let bytes = bits.iter().flat_map(|bits| bits.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// The order of a sum follows from its shape, not from how the operand is stored or what else is kept.
@@ -190,7 +230,7 @@ fn sums_do_not_depend_on_strides_or_on_other_outputs() {
             .flat_map(|j| (0..shape[0]).map(move |i| (i, j)))
             .map(|(i, j)| x.floats()[i * shape[1] + j])
             .collect();
-        let transposed = gradus_ir::Array::float(turned.clone(), transposed);
+        let transposed = Array::float(turned.clone(), transposed);
         let sum = Reduce { kind: ReduceKind::Sum, axes: axes.as_slice().into(), keepdim: false };
         let results = [(false, false), (true, false), (false, true)].map(|(turn, keep)| {
             let mut graph = Graph::new();

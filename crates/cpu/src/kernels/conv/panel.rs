@@ -5,7 +5,8 @@
 //! of the result do: that makes the same few lines a convolution, its transpose and its weight gradient.
 //!
 //! A block of 3 rows × 32 columns takes the 16 registers of AVX2 (12 sums, 3 numbers, 1 vector of the panel), one of
-//! 12 × 32 those of AVX-512, and per depth either reads half as many vectors as it multiplies.
+//! 12 × 32 those of AVX-512, and per depth either reads half as many vectors as it multiplies. With the 32 short ones
+//! of NEON a block has 3 rows as well.
 
 use std::ops::Range;
 
@@ -91,6 +92,7 @@ impl<A: Rows, D: Rows, C: Rows> Product<A, D, C> {
                     }
                     _ => {
                         self.blocks::<S, 3, 8>(simd, &mut row, &part);
+                        self.blocks::<S, 2, 8>(simd, &mut row, &part);
                         self.blocks::<S, 1, 8>(simd, &mut row, &part);
                     }
                 }

@@ -1,7 +1,7 @@
 //! Vectors across the outputs: where output rows are so short, or outputs so near to whole vectors of them, that
 //! vectors along a row would compute more places that are dropped.
 //!
-//! A tile is some neighbouring places by one or two vectors of outputs; each tap's weights are read as vectors, and its
+//! A tile is some neighbouring places by a few vectors of outputs; each tap's weights are read as vectors, and its
 //! elements repeated. No place is computed that is not an output; the result is transposed on the way out.
 
 use pulp::Simd;
@@ -9,8 +9,9 @@ use pulp::Simd;
 use super::{Direct, LANES, Tap, Work};
 use crate::gemm::transpose;
 
-/// The most vectors and the most places of a tile.
-const VECTORS: usize = 2;
+/// The most vectors and the most places of a tile. Four of NEON's are as long as two of AVX2's, and it has registers
+/// for 24 sums.
+const VECTORS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 const PLACES: usize = 6;
 
 impl Direct {
@@ -83,7 +84,13 @@ impl Work<'_> {
                             unsafe {
                                 match (n, vectors) {
                                     $(($n, 1) => self.across::<S, $n, 1>(simd, x, weights, &bias, to),
-                                    ($n, _) => self.across::<S, $n, 2>(simd, x, weights, &bias, to),)*
+                                    ($n, 2) => self.across::<S, $n, 2>(simd, x, weights, &bias, to),
+                                    ($n, 3) if VECTORS > 2 => {
+                                        self.across::<S, $n, 3>(simd, x, weights, &bias, to);
+                                    }
+                                    ($n, 4) if VECTORS > 2 => {
+                                        self.across::<S, $n, 4>(simd, x, weights, &bias, to);
+                                    })*
                                     _ => {}
                                 }
                             }
