@@ -186,11 +186,12 @@ pub struct StepEnd {
     pub step: u64,
     /// Counted from 1.
     pub epoch: usize,
-    /// The mean loss of the batch, before the update.
+    /// The mean loss of the step, before the update: of all its batches, where gradients are
+    /// accumulated.
     pub loss: f64,
     /// The learning rate of the update.
     pub lr: f64,
-    /// Samples in the batch.
+    /// Samples of the step, in all its batches.
     pub samples: usize,
     /// The 2-norm of each parameter's gradient, at the steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -108,6 +108,7 @@ impl Trainer<'_> {
                         guard::check_gradients(&parameters, None);
                     }
                     evaluate().map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
+                    run.accumulated.note(&cost)?;
                     if saving.signalled(&mut control) {
                         control.save = false;
                         self.save(module, &mut run, &totals, &mut saving)?;
@@ -117,7 +118,10 @@ impl Trainer<'_> {
                         None => continue,
                     }
                 }
+                let (mut loss, mut samples) = (cost.loss.clone(), samples);
                 if run.accumulated.batches() > 0 {
+                    loss = run.accumulated.mean_loss(&cost);
+                    samples = run.accumulated.samples();
                     run.accumulated.finish(&parameters);
                 }
 
@@ -147,7 +151,7 @@ impl Trainer<'_> {
                     epoch,
                     batch: run.batch,
                     batches,
-                    loss: &cost.loss,
+                    loss: &loss,
                     samples,
                     waited: waited.take(),
                     lr,
@@ -157,7 +161,7 @@ impl Trainer<'_> {
                 for callback in &mut self.callbacks {
                     callback.on_step_end(&end, &mut control)?;
                 }
-                drop((cost, norm));
+                drop((cost, loss, norm));
 
                 // Validation, checkpoint, end: in mid-epoch, where they are due. At the end of the
                 // epoch they come below.
