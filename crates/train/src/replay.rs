@@ -10,8 +10,8 @@ use crate::run_folder::{CONFIG, DATA};
 use crate::trainer::{Dump, DumpedStep, Objective, Probe, Supervised, probe};
 use crate::{Config, DataSpec};
 
-/// A step computed again. Printed: which step it was, its values layer by layer, and what is not
-/// finite first.
+/// A step computed again. Printed: which step it was, its values layer by layer, and what the update
+/// would have changed.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// Which step it was, and what was wrong then.
@@ -21,7 +21,7 @@ pub struct Replay {
 }
 
 /// Computes the step of a dump again, on the model of its configuration, with the batch, the
-/// parameters and the random numbers of then.
+/// parameters, the random numbers and the optimizer of then.
 ///
 /// # Errors
 /// If the dump cannot be read, is none of `gradus train`, or the model cannot be built from it.
@@ -56,10 +56,14 @@ pub fn replay(path: &Path) -> Result<Replay> {
 
     set_rng_state(dump.step.rng_state());
     let cost = || objective.cost(&batch).loss;
-    let probe = probe(&model, || match dump.step.first_sample {
+    let mut probe = probe(&model, || match dump.step.first_sample {
         Some(first) => with_samples(first, objective.samples(&batch), cost),
         None => cost(),
     })?;
+    if dump.step.update.is_some() {
+        let mut optimizer = config.optimizer(&model)?;
+        probe.values.extend(dump.redo(&objective, &batch, &mut *optimizer)?);
+    }
     Ok(Replay { step: dump.step, probe })
 }
 

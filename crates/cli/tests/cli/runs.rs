@@ -204,6 +204,13 @@ fn a_run_that_fails_ends_with_1() {
         "{}",
         replayed.out
     );
+    // The update that was not made would have been wrong too.
+    assert!(
+        replayed.out.contains("\nupdate ")
+            && replayed.out.contains("  the change of the parameter `1.weight`"),
+        "{}",
+        replayed.out
+    );
     let message = fails(&dir, &["replay", "run/dumps/step-0000000002"], 1);
     assert!(message.contains("MANIFEST cannot be read"), "{message}");
 

@@ -6,8 +6,8 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 use gradus_data::{Collate, DataLoader, Dataset};
-use gradus_nn::Module;
 use gradus_nn::optim::{clip_grad_norm_, clip_grad_value_};
+use gradus_nn::{Module, StateDict};
 use gradus_tensor::{Error, ErrorKind, Result, evaluate, rng_state};
 
 use super::callback::{Callback, Control, EpochStart, FitStart, StepEnd};
@@ -79,6 +79,11 @@ impl Trainer<'_> {
                     batch: &batch,
                     random: if first_of_step { rng_state() } else { run.accumulated.random() },
                     first_sample: accumulates.then(|| run.accumulated.samples()),
+                    accumulated: run.accumulated.clone(),
+                    gradients: match self.dumps {
+                        Some(_) if !first_of_step => state::gradients(&parameters),
+                        _ => StateDict::default(),
+                    },
                     steps_before: run.step,
                     place: (epoch, number + 1, batches),
                     samples: &|| loader.samples_of(data_epoch, number),
@@ -107,7 +112,7 @@ impl Trainer<'_> {
                     if self.options.guard {
                         guard::check_gradients(&parameters, None);
                     }
-                    evaluate().map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
+                    evaluate().map_err(|error| attempt.explain(error, self))?;
                     run.accumulated.note(&cost)?;
                     if saving.signalled(&mut control) {
                         control.save = false;
@@ -139,7 +144,7 @@ impl Trainer<'_> {
                 // nothing has changed.
                 let lr = self.optimizer.lr();
                 let stepped = self.optimizer.step();
-                stepped.map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
+                stepped.map_err(|error| attempt.explain(error, self))?;
                 self.optimizer.zero_grad();
                 run.step += 1;
                 if let Some(ema) = &mut self.ema {

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accumulate::Accumulator;
 pub use callback::{Callback, Control, EpochStart, FitStart, StepEnd};
-pub use dump::{Dump, DumpedStep, Dumps};
+pub use dump::{Dump, DumpedStep, DumpedUpdate, Dumps};
 pub use early_stopping::EarlyStopping;
 pub use ema::Ema;
 pub use lr_finder::{LrCurve, find_lr};
