@@ -17,7 +17,7 @@ use gradus_train::checkpoint::{Checkpoint, CheckpointFolder};
 use gradus_train::config::{Every, Scheduler};
 use gradus_train::trainer::{
     Accumulator, Callback, Checkpoints, Control, EarlyStopping, Ema, Ended, EpochStart,
-    EpochSummary, Fit, FitStart, StepEnd, Supervised, Trainer, Validation, find_lr,
+    EpochSummary, Fit, FitStart, Precision, StepEnd, Supervised, Trainer, Validation, find_lr,
 };
 use gradus_train::weight_hash;
 
@@ -579,6 +579,9 @@ fn runs_end_when_they_should() {
 
     let error = new(0.1).fit(&objective, &loader(8, 4), None).unwrap_err();
     assert!(error.message().contains("say how long to train"), "{error}");
+    let mixed = new(0.1).epochs(1).precision(Precision::BF16);
+    let error = { mixed }.fit(&objective, &loader(8, 4), None).unwrap_err();
+    assert!(error.message().contains("the device cpu offers f32"), "{error}");
 }
 
 #[test]
