@@ -145,6 +145,10 @@ pub struct StepEnd<'a> {
     pub samples: usize,
     /// How long the step has waited for its batches.
     pub waited: Duration,
+    /// How long it took to compute.
+    pub computed: Duration,
+    /// How long it took in all.
+    pub took: Duration,
     /// The learning rate of the step.
     pub lr: f64,
     /// The norm of all gradients before clipping, if it was asked for.

@@ -53,9 +53,13 @@ impl Trainer<'_> {
             let rest = batches.saturating_sub(run.batch);
 
             let mut rest_of_epoch = loader.batches_from(data_epoch, run.batch).take(rest);
-            let waited = Cell::new(Duration::ZERO);
+            // A step begins when its first batch is waited for: what comes after a step (validation, a
+            // checkpoint) is no part of the next one.
+            let (began, waited) = (Cell::new(None), Cell::new(Duration::ZERO));
+            let mut computed = Duration::ZERO;
             let next = || {
                 let since = Instant::now();
+                began.set(began.get().or(Some(since)));
                 let batch = rest_of_epoch.next();
                 waited.set(waited.get() + since.elapsed());
                 batch
@@ -112,7 +116,9 @@ impl Trainer<'_> {
                     if self.options.guard {
                         guard::check_gradients(&parameters, None);
                     }
+                    let since = Instant::now();
                     evaluate().map_err(|error| attempt.explain(error, self))?;
+                    computed += since.elapsed();
                     run.accumulated.note(&cost)?;
                     if saving.signalled(&mut control) {
                         control.save = false;
@@ -142,7 +148,7 @@ impl Trainer<'_> {
 
                 // Loss, gradients, update and metrics run here, as one plan. If a check fails,
                 // nothing has changed.
-                let lr = self.optimizer.lr();
+                let (lr, since) = (self.optimizer.lr(), Instant::now());
                 let stepped = self.optimizer.step();
                 stepped.map_err(|error| attempt.explain(error, self))?;
                 self.optimizer.zero_grad();
@@ -150,6 +156,7 @@ impl Trainer<'_> {
                 if let Some(ema) = &mut self.ema {
                     ema.update()?;
                 }
+                computed += since.elapsed();
 
                 let end = StepEnd {
                     step: run.step,
@@ -159,6 +166,8 @@ impl Trainer<'_> {
                     loss: &loss,
                     samples,
                     waited: waited.take(),
+                    computed: std::mem::take(&mut computed),
+                    took: began.take().map_or(Duration::ZERO, |began| began.elapsed()),
                     lr,
                     grad_norm: norm.as_ref(),
                     predictions: cost.predictions.as_ref(),
