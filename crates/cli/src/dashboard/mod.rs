@@ -1,7 +1,7 @@
 //! `gradus train --tui`: a run on the whole terminal, with its curves.
 //!
 //! The dashboard is one more observer of the run. What it is told becomes [`State`]; a thread of its
-//! own draws it (`view`) ten times a second at most and listens to the keys; a slow terminal does not
+//! own draws it (`view`) four times a second at most and listens to the keys; a slow terminal does not
 //! make training wait. The terminal is given back whatever happens (`screen`): at the end, by
 //! an error, a panic or a signal.
 
@@ -32,7 +32,7 @@ use signal_hook::low_level::raise;
 use self::state::{Phase, State};
 
 /// The time between two pictures.
-const EVERY: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_millis(250);
 
 /// Shows a run on the whole terminal, from its start to its end.
 pub struct Dashboard {
