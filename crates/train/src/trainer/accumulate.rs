@@ -44,7 +44,7 @@ pub struct Accumulator {
     /// The terms of their losses.
     weight: usize,
     /// The sum of these terms, but for those of the last batch while it is being recorded.
-    #[serde(default)]
+    #[serde(default, with = "crate::json_number")]
     losses: f64,
     /// The random generator before the first of them: seed and stream.
     random: (u64, u64),

@@ -167,6 +167,7 @@ impl Checkpoints {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The mean loss.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The metric that suits the task, where the trainer knows the task.
     pub score: Option<ScoreValue>,
@@ -182,6 +183,7 @@ pub struct EpochSummary {
     /// Steps of the optimizer done.
     pub step: u64,
     /// The mean loss.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The metric that suits the task, where the trainer knows the task.
     pub score: Option<ScoreValue>,
