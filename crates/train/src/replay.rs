@@ -85,13 +85,23 @@ impl Replay {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DumpedStep { steps_before, epoch, batch, error, build, .. } = &self.step;
+        let DumpedStep { steps_before, epoch, batch, error, build, update, .. } = &self.step;
         let step = steps_before + 1;
         writeln!(
             f,
             "step {step}, epoch {epoch}, batch {batch}, of gradus {}: {error}",
             build.gradus
         )?;
-        write!(f, "\n{}", self.probe)
+        write!(f, "\n{}", self.probe)?;
+        match update {
+            None => write!(
+                f,
+                "\n\nan older gradus has kept it without the optimizer: no update is shown"
+            ),
+            Some(update) if !update.ends_step => {
+                write!(f, "\n\nno update follows this batch: gradients of the next are added first")
+            }
+            Some(_) => Ok(()),
+        }
     }
 }
