@@ -57,6 +57,8 @@ fn tensor<T: Element, const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use gradus_tensor::Device;
+
     use super::*;
 
     #[test]
@@ -67,6 +69,8 @@ mod tests {
             let bytes = with_bytes(&tensor, <[u8]>::to_vec).unwrap();
             assert_eq!(bytes, to_bytes(&tensor).unwrap(), "{dtype}");
             assert_eq!(bytes.len(), 6 * dtype.size());
+            let elsewhere = tensor.to(Device::Reference);
+            assert_eq!(with_bytes(&elsewhere, <[u8]>::to_vec).unwrap(), bytes, "{dtype}");
         }
         let empty = Tensor::zeros([0, 3], DType::F32);
         assert_eq!(with_bytes(&empty, <[u8]>::len).unwrap(), 0);
