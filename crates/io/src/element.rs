@@ -2,9 +2,19 @@
 
 use gradus_tensor::{DType, Element, Result, Shape, Tensor, bf16, f16};
 
-/// The bytes of a tensor's elements, row-major. Evaluates it.
+/// Shows `f` the bytes of a tensor's elements, row-major, little-endian. Evaluates it.
 #[track_caller]
-pub(crate) fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+pub(crate) fn with_bytes<R>(tensor: &Tensor, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    match tensor.dtype() {
+        // Any byte but 0 may be true in memory.
+        dtype if cfg!(target_endian = "little") && dtype != DType::Bool => tensor.with_bytes(f),
+        _ => Ok(f(&to_bytes(tensor)?)),
+    }
+}
+
+/// The bytes of a tensor's elements, element by element.
+#[track_caller]
+fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     match tensor.dtype() {
         DType::Bool => Ok(tensor.to_vec::<bool>()?.into_iter().map(u8::from).collect()),
         DType::U8 => tensor.to_vec::<u8>(),
@@ -43,4 +53,26 @@ fn tensor<T: Element, const N: usize>(
 ) -> Tensor {
     let (elements, _) = bytes.as_chunks::<N>();
     Tensor::from_vec(elements.iter().map(|&bytes| element(bytes)).collect(), shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use gradus_tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn bytes_in_memory_are_those_of_the_elements() {
+        for dtype in DType::ALL {
+            let numbers = [0.0f32, 1.0, 2.5, 100.0, 7.0, 3.0];
+            let tensor = Tensor::from_slice(&numbers, [2, 3]).cast(dtype);
+            let bytes = with_bytes(&tensor, <[u8]>::to_vec).unwrap();
+            assert_eq!(bytes, to_bytes(&tensor).unwrap(), "{dtype}");
+            assert_eq!(bytes.len(), 6 * dtype.size());
+            let elsewhere = tensor.to(Device::Reference);
+            assert_eq!(with_bytes(&elsewhere, <[u8]>::to_vec).unwrap(), bytes, "{dtype}");
+        }
+        let empty = Tensor::zeros([0, 3], DType::F32);
+        assert_eq!(with_bytes(&empty, <[u8]>::len).unwrap(), 0);
+    }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor};
@@ -53,7 +53,10 @@ pub fn save_safetensors(
         let mut file = BufWriter::new(file);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        parts.iter().try_for_each(|(_, _, content)| file.write_all(content))?;
+        for (_, tensor) in &parts {
+            element::with_bytes(tensor, |content| file.write_all(content))
+                .map_err(io::Error::other)??;
+        }
         file.flush()
     };
     atomic::replace(path, write).map_err(|e| {
@@ -77,20 +80,25 @@ pub fn save_safetensors(
 #[track_caller]
 pub fn to_safetensors(tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
     let (header, parts) = parts(tensors, metadata)?;
-    let size: usize = parts.iter().map(|(_, _, content)| content.len()).sum();
+    let size: usize = parts.iter().map(|(_, tensor)| size(tensor)).sum();
     let mut bytes = Vec::with_capacity(8 + header.len() + size);
     bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
     bytes.extend_from_slice(header.as_bytes());
-    for (_, _, content) in parts {
-        bytes.extend_from_slice(&content);
+    for (_, tensor) in parts {
+        element::with_bytes(tensor, |content| bytes.extend_from_slice(content))?;
     }
     Ok(bytes)
 }
 
-/// A name, its tensor, and the bytes of its elements.
-type Entry<'a> = (&'a String, &'a Tensor, Vec<u8>);
+/// A name and its tensor, which is evaluated.
+type Entry<'a> = (&'a String, &'a Tensor);
 
-/// The header of a file, and what follows it.
+/// The bytes of a tensor's elements.
+fn size(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.dtype().size()
+}
+
+/// The header of a file, and the tensors that follow it.
 #[track_caller]
 fn parts<'a>(
     tensors: &'a [(String, Tensor)],
@@ -103,12 +111,11 @@ fn parts<'a>(
             let message = format!("the name `{name}` is taken; rename one of the tensors");
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        let content =
-            element::to_bytes(tensor).map_err(|e| e.context(format_args!("tensor `{name}`")))?;
-        parts.push((name, tensor, content));
+        tensor.eval().map_err(|e| e.context(format_args!("tensor `{name}`")))?;
+        parts.push((name, tensor));
     }
     // The widest first, so that every element is aligned; otherwise in the order given.
-    parts.sort_by_key(|(_, tensor, _)| Reverse(tensor.dtype().size()));
+    parts.sort_by_key(|(_, tensor)| Reverse(tensor.dtype().size()));
     Ok((header(&parts, metadata), parts))
 }
 
@@ -121,8 +128,8 @@ fn header(parts: &[Entry<'_>], metadata: &[(&str, &str)]) -> String {
         header.insert(METADATA.to_owned(), json!(sorted));
     }
     let mut start = 0;
-    for (name, tensor, content) in parts {
-        let end = start + content.len();
+    for (name, tensor) in parts {
+        let end = start + size(tensor);
         let entry = json!({
             "dtype": stored(tensor.dtype()),
             "shape": tensor.shape().dims(),

@@ -159,6 +159,14 @@ impl Storage {
         }
     }
 
+    /// The bytes of the elements.
+    pub(crate) fn with_bytes<R>(&self, ty: &Type, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Storage::Cpu(b) => f(&b.as_slice::<u8>()[..ty.bytes()]),
+            Storage::Reference(a) => Storage::from_array(Device::Cpu, a).with_bytes(ty, f),
+        }
+    }
+
     /// The elements as the interpreter holds them.
     pub(crate) fn to_array(&self, ty: &Type) -> Array {
         fn read<T: Element>(buffer: &Buffer, ty: &Type) -> Array {

@@ -195,6 +195,23 @@ impl Tensor {
         Ok(self.ready(Location::caller())?.to_vec(&self.node.ty))
     }
 
+    /// Shows `f` the bytes of the elements as memory holds them, row-major and in the byte order of the machine.
+    /// On the processor nothing is copied.
+    ///
+    /// ```
+    /// use gradus_tensor::Tensor;
+    /// let x = Tensor::from_slice(&[1.0f32, 2.0], [2]);
+    /// assert_eq!(x.with_bytes(<[u8]>::len)?, 8);
+    /// # Ok::<(), gradus_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the tensor cannot be evaluated.
+    #[track_caller]
+    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        Ok(self.ready(Location::caller())?.with_bytes(&self.node.ty, f))
+    }
+
     /// The one element of a tensor of one element.
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {

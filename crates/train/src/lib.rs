@@ -18,6 +18,7 @@ pub mod config;
 mod data;
 mod evaluate;
 mod fingerprint;
+mod json_number;
 pub mod log;
 pub mod metrics;
 mod mistakes;

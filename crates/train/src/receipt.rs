@@ -184,7 +184,8 @@ fn compare(then: &Receipt, now: &Receipt) -> Result<Vec<String>> {
         same("step of the best weights", &then.to_string(), &now.to_string());
     }
     same("weights", &then.weights, &now.weights);
-    let numbers = |e: &EpochSummary| (e.loss, e.score, e.validation);
+    // As text, of which there is one for every number: as numbers, one NaN is not another.
+    let numbers = |e: &EpochSummary| format!("{:?}", (e.loss, e.score, e.validation));
     let other = then.epochs.iter().zip(&now.epochs).find(|(a, b)| numbers(a) != numbers(b));
     match other {
         Some((a, b)) => {

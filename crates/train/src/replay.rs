@@ -10,8 +10,8 @@ use crate::run_folder::{CONFIG, DATA};
 use crate::trainer::{Dump, DumpedStep, Objective, Probe, Supervised, probe};
 use crate::{Config, DataSpec};
 
-/// A step computed again. Printed: which step it was, its values layer by layer, and what is not
-/// finite first.
+/// A step computed again. Printed: which step it was, its values layer by layer, and what the update
+/// would have changed.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// Which step it was, and what was wrong then.
@@ -21,7 +21,7 @@ pub struct Replay {
 }
 
 /// Computes the step of a dump again, on the model of its configuration, with the batch, the
-/// parameters and the random numbers of then.
+/// parameters, the random numbers and the optimizer of then.
 ///
 /// # Errors
 /// If the dump cannot be read, is none of `gradus train`, or the model cannot be built from it.
@@ -56,10 +56,14 @@ pub fn replay(path: &Path) -> Result<Replay> {
 
     set_rng_state(dump.step.rng_state());
     let cost = || objective.cost(&batch).loss;
-    let probe = probe(&model, || match dump.step.first_sample {
+    let mut probe = probe(&model, || match dump.step.first_sample {
         Some(first) => with_samples(first, objective.samples(&batch), cost),
         None => cost(),
     })?;
+    if dump.step.update.is_some() {
+        let mut optimizer = config.optimizer(&model)?;
+        probe.values.extend(dump.redo(&objective, &batch, &mut *optimizer)?);
+    }
     Ok(Replay { step: dump.step, probe })
 }
 
@@ -81,13 +85,23 @@ impl Replay {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DumpedStep { steps_before, epoch, batch, error, build, .. } = &self.step;
+        let DumpedStep { steps_before, epoch, batch, error, build, update, .. } = &self.step;
         let step = steps_before + 1;
         writeln!(
             f,
             "step {step}, epoch {epoch}, batch {batch}, of gradus {}: {error}",
             build.gradus
         )?;
-        write!(f, "\n{}", self.probe)
+        write!(f, "\n{}", self.probe)?;
+        match update {
+            None => write!(
+                f,
+                "\n\nan older gradus has kept it without the optimizer: no update is shown"
+            ),
+            Some(update) if !update.ends_step => {
+                write!(f, "\n\nno update follows this batch: gradients of the next are added first")
+            }
+            Some(_) => Ok(()),
+        }
     }
 }

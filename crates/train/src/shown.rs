@@ -84,10 +84,9 @@ impl Callback for Shown<'_> {
 
     fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
         let Some(pace) = &mut self.pace else { return Ok(()) };
-        let samples = (step.batch - self.batch) * step.samples;
         self.batch = step.batch;
         let done = (step.epoch as usize - 1) * step.batches + step.batch;
-        pace.mark(self.started.elapsed().as_secs_f64(), done as u64, samples as u64);
+        pace.mark(self.started.elapsed().as_secs_f64(), done as u64, step.samples as u64);
         if let (Some(mut epoch), Some(pace)) = (self.epoch.take(), &self.pace) {
             let left = self.left(pace, step.batches);
             epoch.steps(step.batch, || step.loss.item::<f64>(), step.lr, pace, left)?;

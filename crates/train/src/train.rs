@@ -429,6 +429,7 @@ fn trainer<'a>(
         .epochs(config.epochs as u64)
         .accumulate(keys.accumulate.get() as u64)
         .guard(keys.guard)
+        .precision(keys.precision.unwrap_or_default())
         .restore_best(keys.restore_best)
         .device(config.device)
         .fast_dev_run(options.fast_dev_run)

@@ -211,6 +211,13 @@ fn a_loss_that_does_not_suit_the_last_layer_is_named() {
             "warning: {line}: ReLU cuts off negative logits, which CrossEntropyLoss needs; leave out ReLU"
         )]
     );
+    assert_eq!(
+        of("Sigmoid", ""),
+        [format!(
+            "warning: {line}: Sigmoid bounds the logits, so that CrossEntropyLoss cannot come near 0; leave out \
+             Sigmoid"
+        )]
+    );
     assert_eq!(of("LogSoftmax", "NLLLoss"), Vec::<String>::new());
     assert_eq!(
         of("Identity", "NLLLoss"),

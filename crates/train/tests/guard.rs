@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gradus_data::{Array, DataLoader, Dataset};
-use gradus_nn::optim::SGD;
+use gradus_nn::optim::lr_scheduler::{CosineAnnealingLR, LRScheduler};
+use gradus_nn::optim::{Adam, Optimizer, SGD};
 use gradus_nn::{
     BatchNorm1d, Dropout, Layer, Linear, MSELoss, Module, ReLU, Sequential, StateDict,
 };
 use gradus_tensor::{DType, Result, Tensor, manual_seed, set_rng_state, with_samples};
 use gradus_train::checkpoint::CheckpointFolder;
+use gradus_train::config::{Every, Scheduler};
 use gradus_train::trainer::{Dump, Dumps, Objective, Pass, Supervised, Trainer, probe};
 use gradus_train::weight_hash;
 
@@ -187,6 +189,143 @@ fn a_step_that_is_not_finite_can_be_computed_again() {
     fs::write(&file, bytes).unwrap();
     let error = Dump::load(&path).unwrap_err();
     assert!(error.message().contains("training.safetensors is not as MANIFEST says"), "{error}");
+}
+
+/// Put right, the step makes the update that it would have made: as in a run that nothing was wrong
+/// with, to the bit, with everything on that an update depends on.
+#[test]
+fn a_dump_holds_the_whole_step() {
+    let model = || {
+        manual_seed(6);
+        Sequential::new()
+            .add(Linear::new(4, 16))
+            .add(BatchNorm1d::new(16))
+            .add(Dropout::new(0.5))
+            .add(Linear::new(16, 1))
+    };
+    let train = |broken| DataLoader::new(Hills { samples: 40, broken }).batch_size(4).shuffle(3);
+    // Of ten batches: within a step, at its end, and without accumulation.
+    for (bad, accumulate, ends_step) in [(4, 3, false), (5, 3, true), (4, 1, true)] {
+        let context = format!("batch {bad}, {accumulate} a step");
+        let fit = |model: &Sequential, broken, dumps: Option<Dumps>| {
+            let mut optimizer = Adam::new(model.parameters(), 0.01);
+            let schedule = LRScheduler::new(&mut optimizer, CosineAnnealingLR::new(20)).unwrap();
+            let mut trainer = Trainer::new(optimizer)
+                .steps((bad / accumulate) as u64 + 1)
+                .accumulate(accumulate as u64)
+                .clip_value(0.2)
+                .clip_norm(0.3)
+                .schedule(Scheduler::Planned(schedule, Every::Step));
+            if let Some(dumps) = dumps {
+                trainer = trainer.dumps(dumps);
+            }
+            let done = trainer.fit(&Supervised::new(model, &loss), &train(broken), None);
+            (done, trainer.optimizer().state_dict())
+        };
+        let well = model();
+        let (done, state) = fit(&well, None, None);
+        done.unwrap();
+
+        let broken = train(None).samples_of(0, bad)[2];
+        let folder = new_folder(&format!("whole-{bad}-{accumulate}"));
+        let dumps = Dumps { folder: CheckpointFolder::new(&folder), files: Vec::new() };
+        let failed = model();
+        fit(&failed, Some(broken), Some(dumps)).0.unwrap_err();
+        let names = CheckpointFolder::new(&folder).names().unwrap();
+        let mut dump = Dump::load(&folder.join(&names[0])).unwrap();
+        assert_eq!(
+            dump.gradients.names().len(),
+            if dump.step.first_sample > Some(0) { 6 } else { 0 }
+        );
+
+        let redo = |dump: &Dump| {
+            let again = model();
+            let batch = (dump.batch["inputs"].clone(), dump.batch["targets"].clone());
+            let mut optimizer = Adam::new(again.parameters(), 1.0);
+            manual_seed(99);
+            let objective = Supervised::new(&again, &loss);
+            let changes = dump.redo(&objective, &batch, &mut optimizer).unwrap();
+            (changes, again, optimizer.state_dict())
+        };
+        // As it was, the update would have made every weight NaN.
+        let (changes, ..) = redo(&dump);
+        if !ends_step {
+            assert!(changes.is_empty(), "{context}");
+            continue;
+        }
+        assert_eq!(changes.len(), 6, "{context}");
+        assert_eq!(changes[0].what, "the change of the parameter `0.weight`");
+        assert!(changes.iter().all(|c| c.numbers.nan == c.numbers.elements), "{changes:?}");
+
+        let mut targets = dump.batch["targets"].to_vec::<f32>().unwrap();
+        let right = Hills { samples: 40, broken: None }.get(broken).unwrap().1;
+        targets[2] = right.data()[0];
+        dump.batch.insert("targets", Tensor::from_vec(targets, [4, 1]));
+        let (changes, again, redone) = redo(&dump);
+        assert!(changes.iter().all(|c| c.numbers.all_finite()), "{changes:?}");
+        assert_eq!(bits(&again.state_dict()), bits(&well.state_dict()), "{context}");
+        assert_eq!(bits(&redone), bits(&state), "{context}");
+
+        // Of another optimizer.
+        let mut other = SGD::new(again.parameters(), 0.1);
+        let objective = Supervised::new(&again, &loss);
+        let batch = (dump.batch["inputs"].clone(), dump.batch["targets"].clone());
+        dump.redo(&objective, &batch, &mut other).unwrap_err();
+    }
+}
+
+/// Every version of the format that was ever released is read. `golden/dumps.py` wrote the files.
+#[test]
+fn released_versions_of_dumps_are_read() {
+    let golden = |version: u32| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        folder.join(format!("dump-v{version}")).join("step-0000000004")
+    };
+    for version in [1, 2] {
+        let dump = Dump::load(&golden(version)).unwrap();
+        let Dump { model, batch, optimizer, gradients, step, .. } = &dump;
+        assert_eq!((step.version, step.steps_before, step.epoch, step.batch), (version, 4, 2, 3));
+        assert_eq!((&step.samples[..], step.first_sample), (&[5, 7][..], Some(2)));
+        assert_eq!(step.random, (11, 12));
+        assert_eq!(&step.error, "loss is NaN");
+        assert_eq!(dump.file("note.txt"), Some(&b"beside"[..]));
+        assert_eq!(model["0.bias"].to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut names = batch.names();
+        names.sort_unstable();
+        assert_eq!(names, ["inputs", "targets"]);
+        let numbers = |k: u8| (0..6).map(|x| 1.0 + f32::from(x * k)).collect::<Vec<f32>>();
+        assert_eq!(batch["targets"].to_vec::<f32>().unwrap(), numbers(1));
+        if version == 1 {
+            assert!(step.update.is_none() && optimizer.names().is_empty());
+            let (again, batch) = (network(), (batch["inputs"].clone(), batch["targets"].clone()));
+            let mut optimizer = SGD::new(again.parameters(), 0.1);
+            let objective = Supervised::new(&again, &loss);
+            let error = dump.redo(&objective, &batch, &mut optimizer).unwrap_err();
+            assert!(error.message().contains("an older gradus"), "{error}");
+        } else {
+            assert_eq!(optimizer["0.exp_avg"].to_vec::<f32>().unwrap(), numbers(2));
+            assert_eq!(gradients["0"].to_vec::<f32>().unwrap(), numbers(3));
+            let update = step.update.as_ref().unwrap();
+            assert_eq!(
+                (&update.lrs[..], update.momentums.as_deref()),
+                (&[0.003][..], Some(&[0.9][..]))
+            );
+            assert_eq!(
+                (update.clip_value, update.clip_norm, update.ends_step),
+                (None, Some(0.5), true)
+            );
+            assert_eq!(update.accumulated.batches(), 1);
+        }
+    }
+    // And what is written today is the last version.
+    let Dump { model, batch, optimizer, gradients, step, .. } = Dump::load(&golden(2)).unwrap();
+    let files = vec![("note.txt".to_owned(), b"beside".to_vec())];
+    let new = new_folder("version");
+    Dump { model, batch, optimizer, gradients, step, files }
+        .save(&CheckpointFolder::new(&new))
+        .unwrap();
+    let state = |path: &Path| fs::read_to_string(path.join("state.json")).unwrap();
+    assert_eq!(state(&new.join("step-0000000004")), state(&golden(2)));
 }
 
 /// Every value of a step: its numbers are those of the tensors.

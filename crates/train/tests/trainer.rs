@@ -17,7 +17,7 @@ use gradus_train::checkpoint::{Checkpoint, CheckpointFolder};
 use gradus_train::config::{Every, Scheduler};
 use gradus_train::trainer::{
     Accumulator, Callback, Checkpoints, Control, EarlyStopping, Ema, Ended, EpochStart,
-    EpochSummary, Fit, FitStart, StepEnd, Supervised, Trainer, Validation, find_lr,
+    EpochSummary, Fit, FitStart, Precision, StepEnd, Supervised, Trainer, Validation, find_lr,
 };
 use gradus_train::weight_hash;
 
@@ -113,6 +113,96 @@ fn the_loop_accumulates_as_well() {
     let (whole, parts) = (trained(16, 1), trained(4, 4));
     let difference = whole.iter().zip(&parts).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference < 1e-5, "{difference}");
+}
+
+/// Takes down the samples and the loss of each step.
+#[derive(Clone, Default)]
+struct Steps(Rc<RefCell<Vec<(usize, f32)>>>);
+
+impl Callback for Steps {
+    fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        self.0.borrow_mut().push((step.samples, step.loss.item()?));
+        Ok(())
+    }
+}
+
+/// What a step says of itself is of all its batches, the smaller one at the end included.
+#[test]
+fn samples_and_loss_are_those_of_the_whole_step() {
+    let steps = |batch, accumulate| {
+        manual_seed(2);
+        let model = network(0.3);
+        let steps = Steps::default();
+        let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1))
+            .epochs(2)
+            .accumulate(accumulate)
+            .callback(steps.clone());
+        trainer.fit(&Supervised::new(&model, &loss), &loader(50, batch), None).unwrap();
+        drop(trainer);
+        steps.0.take()
+    };
+    let whole = steps(20, 1);
+    assert_eq!(whole.iter().map(|step| step.0).collect::<Vec<_>>(), [20, 20, 10, 20, 20, 10]);
+    for (batch, accumulate) in [(5, 4), (10, 2)] {
+        let parts = steps(batch, accumulate);
+        assert_eq!(parts.len(), whole.len());
+        for (part, whole) in parts.iter().zip(&whole) {
+            assert_eq!(part.0, whole.0);
+            assert!((part.1 - whole.1).abs() < 1e-6 * whole.1, "{part:?} {whole:?}");
+        }
+    }
+    // 8, 8, 8; 8, 8, 8; 2: the last batch weighs what it has.
+    let uneven = steps(8, 3);
+    assert_eq!(uneven.iter().map(|step| step.0).collect::<Vec<_>>(), [24, 24, 2, 24, 24, 2]);
+    // 16, 16, 16, 2 are one step.
+    let (parts, whole) = (steps(16, 4), steps(50, 1));
+    assert_eq!(parts[0].0, 50);
+    assert!((parts[0].1 - whole[0].1).abs() < 1e-6 * whole[0].1, "{parts:?} {whole:?}");
+}
+
+/// Takes its time before each checkpoint, and takes down that of each step.
+struct Slow(Rc<RefCell<Vec<StepTimes>>>);
+
+/// In all, waiting and computing.
+type StepTimes = [Duration; 3];
+
+impl Callback for Slow {
+    fn on_step_end(&mut self, step: &StepEnd<'_>, _control: &mut Control) -> Result<()> {
+        self.0.borrow_mut().push([step.took, step.waited, step.computed]);
+        Ok(())
+    }
+
+    fn on_save(&mut self) -> Result<()> {
+        std::thread::sleep(Duration::from_millis(40));
+        Ok(())
+    }
+}
+
+/// A checkpoint is no part of the step that comes after it; all batches of a step are part of it.
+#[test]
+fn a_step_takes_what_its_batches_take() {
+    let times = Rc::new(RefCell::new(Vec::new()));
+    let model = network(0.0);
+    let folder = CheckpointFolder::new(new_folder("slow"));
+    let checkpoints = Checkpoints { every_steps: Some(1), ..Checkpoints::new(folder) };
+    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1))
+        .epochs(1)
+        .accumulate(2)
+        .checkpoints(checkpoints)
+        .callback(Slow(times.clone()));
+    let began = Instant::now();
+    let fit = trainer.fit(&Supervised::new(&model, &loss), &loader(64, 4), None).unwrap();
+    let all = began.elapsed();
+    drop(trainer);
+    let mut times = times.take();
+    assert_eq!(times.len(), 8);
+    assert!(all >= Duration::from_millis(8 * 40) && fit.paused >= 8.0 * 0.04, "{fit:?}");
+    for [took, waited, computed] in &times {
+        assert!(*computed > Duration::ZERO && *took >= *waited + *computed, "{times:?}");
+    }
+    // One may be interrupted by whatever else the machine does.
+    times.sort_unstable();
+    assert!(times[4][0] < Duration::from_millis(40), "{times:?}");
 }
 
 /// A folder of this test's own that does not exist yet.
@@ -237,22 +327,27 @@ fn a_step_that_is_half_accumulated_goes_on() {
             Signalling { inner: Supervised::new(&model, &loss), seen: Cell::new(0), signal_at };
         let checkpoints =
             Checkpoints { signals: true, ..Checkpoints::new(CheckpointFolder::new(folder)) };
+        let steps = Steps::default();
         let mut trainer = Trainer::new(Adam::new(model.parameters(), 0.01))
             .epochs(2)
             .accumulate(4)
-            .checkpoints(checkpoints);
+            .checkpoints(checkpoints)
+            .callback(steps.clone());
         let fit = trainer.fit(&objective, &loader(60, 5), None).unwrap();
-        (weight_hash(&model).unwrap(), fit)
+        drop(trainer);
+        (weight_hash(&model).unwrap(), fit, steps.0.take())
     };
-    let (weights, fit) = run(&new_folder("whole-step"), None);
+    let (weights, fit, steps) = run(&new_folder("whole-step"), None);
     assert_eq!(fit.step, 6);
     let folder = new_folder("half-step");
-    let (_, half) = run(&folder, Some(7));
+    let (_, half, first) = run(&folder, Some(7));
     assert_eq!(half.ended, Ended::Interrupted("SIGTERM"));
     let names = CheckpointFolder::new(&folder).names().unwrap();
     assert_eq!(names, ["step-0000000001.000003"]);
-    let (resumed, whole) = run(&folder, None);
+    let (resumed, whole, rest) = run(&folder, None);
     assert_eq!((resumed, epochs(&whole)), (weights, epochs(&fit)));
+    // The step that was interrupted says the same of itself, to the bit.
+    assert_eq!([first, rest].concat(), steps);
 }
 
 #[cfg(unix)]
@@ -529,6 +624,9 @@ fn runs_end_when_they_should() {
 
     let error = new(0.1).fit(&objective, &loader(8, 4), None).unwrap_err();
     assert!(error.message().contains("say how long to train"), "{error}");
+    let mixed = new(0.1).epochs(1).precision(Precision::BF16);
+    let error = { mixed }.fit(&objective, &loader(8, 4), None).unwrap_err();
+    assert!(error.message().contains("the device cpu offers f32"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `gradus train --tui`: a run on the whole terminal, with its curves.
 //!
 //! The dashboard is one more observer of the run. What it is told becomes [`State`]; a thread of its
-//! own draws it (`view`) ten times a second at most and listens to the keys; a slow terminal does not
+//! own draws it (`view`) four times a second at most and listens to the keys; a slow terminal does not
 //! make training wait. The terminal is given back whatever happens (`screen`): at the end, by
 //! an error, a panic or a signal.
 
@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use gradus::train::checkpoint::Held;
 use gradus::train::log::{EpochEnd, EvaluationEnd, Flow, Observer, RunStart, StepEnd};
 use gradus::train::{Backlog, Config};
 use gradus::{Error, ErrorKind, Result};
@@ -31,7 +32,7 @@ use signal_hook::low_level::raise;
 use self::state::{Phase, State};
 
 /// The time between two pictures.
-const EVERY: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_millis(250);
 
 /// Shows a run on the whole terminal, from its start to its end.
 pub struct Dashboard {
@@ -84,9 +85,19 @@ impl Observer for Dashboard {
         };
         let drawing = {
             let (state, over, backlog) = (state.clone(), over.clone(), self.backlog.clone());
-            let draw = move || drawing(&state, since, &over, &backlog);
-            screen::enter()
-                .and_then(|()| thread::Builder::new().name("dashboard".to_owned()).spawn(draw))
+            // A signal that ends the process waits until the terminal was given back.
+            Held::new().and_then(|held| {
+                let draw = move || {
+                    let drawn = drawing(&state, since, &over, &held);
+                    screen::leave();
+                    if held.ends() {
+                        backlog.release();
+                    }
+                    drawn
+                };
+                screen::enter()?;
+                thread::Builder::new().name("dashboard".to_owned()).spawn(draw)
+            })
         };
         self.shown = Some(Shown { state, since, over, drawing: None });
         if let Some(shown) = &mut self.shown {
@@ -140,15 +151,10 @@ impl Drop for Dashboard {
     }
 }
 
-/// Draws and listens to keys until the run is over or the terminal was given back.
-fn drawing(
-    state: &Mutex<State>,
-    since: Instant,
-    over: &AtomicBool,
-    backlog: &Backlog,
-) -> io::Result<()> {
+/// Draws and listens to keys until the run is over, a signal ends it, or the terminal was given back.
+fn drawing(state: &Mutex<State>, since: Instant, over: &AtomicBool, held: &Held) -> io::Result<()> {
     let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-    while !over.load(Ordering::Relaxed) {
+    while !over.load(Ordering::Relaxed) && !held.ends() {
         let drawn = screen::draw(|| {
             let picture = |frame: &mut Frame<'_>| {
                 let mut state = lock(state);
@@ -163,7 +169,7 @@ fn drawing(
         let next = Instant::now() + EVERY;
         while event::poll(next.saturating_duration_since(Instant::now()))? {
             if let Event::Key(key) = event::read()? {
-                press(key, state, backlog)?;
+                press(key, state)?;
             }
         }
     }
@@ -171,19 +177,15 @@ fn drawing(
 }
 
 /// Keys do what signals do: the run knows nothing of a dashboard.
-fn press(key: KeyEvent, state: &Mutex<State>, backlog: &Backlog) -> io::Result<()> {
+fn press(key: KeyEvent, state: &Mutex<State>) -> io::Result<()> {
     if key.kind != KeyEventKind::Press {
         return Ok(());
     }
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
         KeyCode::Char('c') if control => {
-            let phase = std::mem::replace(&mut lock(state).phase, Phase::Stopping);
             // The second one ends the process at once, and so does any when nothing is trained.
-            if phase != Phase::Training {
-                screen::leave();
-                backlog.release();
-            }
+            lock(state).phase = Phase::Stopping;
             raise(SIGINT)
         }
         KeyCode::Char('q') if lock(state).phase == Phase::Training => {

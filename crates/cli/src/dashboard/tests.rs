@@ -190,3 +190,38 @@ fn numbers_that_cannot_be_drawn_do_no_harm() {
         picture(&state, 80, 24);
     }
 }
+
+/// No test: the one below runs it in a terminal.
+#[test]
+#[ignore = "takes the terminal, and panics"]
+fn panics_while_it_draws() {
+    super::screen::enter().unwrap();
+    let _ = super::screen::draw(|| panic!("a bug"));
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let child = "dashboard::tests::panics_while_it_draws --exact --ignored --nocapture";
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("{} {child}; stty -a", program.display()))
+        .arg("/dev/null")
+        .env("TERM", "xterm-256color")
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => {
+            println!("skipped: no terminal to test in: script: {error}");
+            return;
+        }
+    };
+    let told = String::from_utf8_lossy(&output.stdout);
+    let shown = told.split_once("\x1b[?1049h").expect("another screen").1;
+    let after = shown.split_once("\x1b[?1049l").expect("the screen of before").1;
+    // The cursor, the message, and lines that are lines.
+    assert!(after.contains("\x1b[?25h") && after.contains("a bug"), "{after}");
+    for mode in ["icanon", "echo", "isig", "opost"] {
+        assert!(after.split_whitespace().any(|word| word == mode), "not {mode}: {after}");
+    }
+}

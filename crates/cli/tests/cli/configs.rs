@@ -363,3 +363,24 @@ fn training_rows() -> String {
     };
     format!("\n| key | default | |\n|---|---|---|\n{}\n", keys.map(row).collect::<String>())
 }
+
+#[test]
+fn a_precision_that_no_device_offers_is_an_error() {
+    let dir = folder("precision");
+    let config = |precision: &str| {
+        let train = format!("[train]\nepochs = 1\nprecision = {precision}\n");
+        let model = "[data]\ntype = \"digits\"\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n";
+        fs::write(dir.join("config.toml"), format!("{model}{train}")).unwrap();
+    };
+    for command in [&["train", "config.toml", "--out", "run"][..], &["check", "config.toml"]] {
+        config("\"bf16\"");
+        let message = fails(&dir, command, 1);
+        assert!(message.contains("precision bf16: the device cpu offers f32;"), "{message}");
+    }
+    assert!(!dir.join("run").exists());
+    config("\"fp8\"");
+    let message = fails(&dir, &["train", "config.toml"], 2);
+    assert!(message.contains("line 7") && message.contains("\"f32\", \"bf16\" or"), "{message}");
+    config("\"f32\"");
+    succeeds(&dir, &["train", "config.toml", "--out", "run"]);
+}

@@ -12,10 +12,23 @@ use crate::command::{folder, succeeds};
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
 
-/// Runs the command in a terminal of 80 × 24, and presses keys once a checkpoint is there, if one is
-/// named: the exit code and all that the terminal was told. None if no terminal can be had.
-fn in_terminal(dir: &Path, arguments: &str, keys: Option<(&str, &str)>) -> Option<(i32, String)> {
-    let command = format!("stty rows 24 cols 80; {} {arguments}", env!("CARGO_BIN_EXE_gradus"));
+/// What is done to a command that draws.
+#[derive(Clone, Copy)]
+enum Act {
+    Press(&'static str),
+    /// A signal by its name.
+    Send(&'static str),
+}
+
+/// Runs the command in a terminal of 80 × 24, and does something once a file, or something in a
+/// folder, is there, if one is named: the exit code and all that the terminal was told. None if no
+/// terminal can be had. Whatever happened, lines and what is typed are shown afterwards as before.
+fn in_terminal(dir: &Path, arguments: &str, act: Option<(&str, Act)>) -> Option<(i32, String)> {
+    let gradus = env!("CARGO_BIN_EXE_gradus");
+    let command = format!(
+        "stty rows 24 cols 80; sh -c 'echo $$ > pid; exec {gradus} {arguments}'; \
+         code=$?; stty -a; exit $code"
+    );
     let spawned = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .current_dir(dir)
@@ -32,17 +45,31 @@ fn in_terminal(dir: &Path, arguments: &str, keys: Option<(&str, &str)>) -> Optio
         }
     };
     let mut stdin = child.stdin.take().unwrap();
-    if let Some((checkpoints, keys)) = keys {
-        let (folder, since) = (dir.join(checkpoints), Instant::now());
-        while std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0 {
-            assert!(since.elapsed() < Duration::from_secs(60), "no checkpoint was made");
+    if let Some((path, act)) = act {
+        let (path, since) = (dir.join(path), Instant::now());
+        while !path.is_file() && std::fs::read_dir(&path).map_or(0, Iterator::count) == 0 {
+            assert!(since.elapsed() < Duration::from_secs(60), "there is no {}", path.display());
             thread::sleep(Duration::from_millis(20));
         }
-        stdin.write_all(keys.as_bytes()).unwrap();
+        match act {
+            Act::Press(keys) => stdin.write_all(keys.as_bytes()).unwrap(),
+            Act::Send(signal) => {
+                let pid = std::fs::read_to_string(dir.join("pid")).unwrap();
+                let kill = Command::new("kill").args(["-s", signal, pid.trim()]).status();
+                assert!(kill.unwrap().success());
+            }
+        }
     }
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     let told = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    if let Some((_, shown)) = told.split_once(ENTER) {
+        let after = shown.split_once(LEAVE).expect("the screen of before").1;
+        assert!(after.contains("\x1b[?25h"), "no cursor: {after}");
+        for mode in ["icanon", "echo", "isig", "opost"] {
+            assert!(after.split_whitespace().any(|word| word == mode), "not {mode}: {after}");
+        }
+    }
     Some((output.status.code().unwrap(), told))
 }
 
@@ -60,8 +87,6 @@ fn the_summary_is_printed_when_the_terminal_was_given_back() {
     // Lines have waited until then.
     assert!(after.contains("epoch 1/2  loss ") && after.contains("epoch 2/2  loss "), "{after}");
     assert!(after.contains("\ntest accuracy ") && after.contains("saved in run"), "{after}");
-    // The cursor is seen again.
-    assert!(after.contains("\x1b[?25h"), "{after}");
 }
 
 #[test]
@@ -73,8 +98,8 @@ fn a_key_stops_and_saves_the_run() {
     std::fs::write(dir.join("long.toml"), config).unwrap();
     for (run, key) in [("q", "q"), ("c", "\x03")] {
         let train = format!("train long.toml --tui --out {run}");
-        let keys = (&*format!("{run}/checkpoints"), key);
-        let Some((code, told)) = in_terminal(&dir, &train, Some(keys)) else { return };
+        let act = (&*format!("{run}/checkpoints"), Act::Press(key));
+        let Some((code, told)) = in_terminal(&dir, &train, Some(act)) else { return };
         assert_eq!(code, 1, "{told}");
         let after = told.split_once(LEAVE).expect("the screen of before").1;
         let message = format!("error: stopped by SIGINT; gradus train --resume {run} goes on");
@@ -88,4 +113,44 @@ fn a_key_stops_and_saves_the_run() {
     assert!(text.contains("epochs = 1000000"), "{text}");
     let out = succeeds(&dir, &["train", "--resume", "q", "--epochs", "1"]);
     assert!(out.contains("going on from step-"), "{out}");
+}
+
+/// Signals stop and save the run while there is something to save, and end the process where there
+/// is not, here while the model is tested: in either case the terminal is given back.
+#[test]
+fn a_signal_gives_the_terminal_back() {
+    let dir = folder("dashboard-signals");
+    let config = |layers: &str, train: &str| {
+        format!(
+            "[data]\ntype = \"digits\"\n[model]\nlayers = [{layers}\"Flatten\", \"Linear\"]\n\
+             [optimizer]\ntype = \"SGD\"\nlr = 0.01\n[train]\n{train}\n"
+        )
+    };
+    let conv = "{ type = \"Conv2d\", out_channels = 256, kernel_size = 3 }, \"ReLU\", ";
+    let slow = config(&conv.repeat(3), "epochs = 1\nmax_steps = 1\nbatch_size = 2");
+    std::fs::write(dir.join("slow.toml"), slow).unwrap();
+    let long = config("", "epochs = 1000000\ncheckpoint_steps = 50");
+    std::fs::write(dir.join("long.toml"), long).unwrap();
+    for (signal, number) in [("TERM", 15), ("INT", 2)] {
+        for (config, path) in [("long", "checkpoints"), ("slow", "model.safetensors")] {
+            let run = format!("{config}-{signal}");
+            let train = format!("train {config}.toml --tui --out {run}");
+            let act = (&*format!("{run}/{path}"), Act::Send(signal));
+            let Some((code, told)) = in_terminal(&dir, &train, Some(act)) else { return };
+            assert_eq!(code, if config == "long" { 1 } else { 128 + number }, "{run}: {told}");
+            let message = format!("error: stopped by SIG{signal}; gradus train --resume");
+            assert_eq!(told.contains(&message), config == "long", "{run}: {told}");
+        }
+    }
+}
+
+/// An error in mid-run, here a loss that is not finite.
+#[test]
+fn an_error_gives_the_terminal_back() {
+    let dir = folder("dashboard-error");
+    let train = "train --tui --lr 1e30 --out run";
+    let Some((code, told)) = in_terminal(&dir, train, None) else { return };
+    assert_eq!(code, 1, "{told}");
+    let after = told.split_once(LEAVE).expect("the screen of before").1;
+    assert!(after.contains("error: epoch 1, batch 2 of "), "{after}");
 }

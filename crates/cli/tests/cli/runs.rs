@@ -204,6 +204,13 @@ fn a_run_that_fails_ends_with_1() {
         "{}",
         replayed.out
     );
+    // The update that was not made would have been wrong too.
+    assert!(
+        replayed.out.contains("\nupdate ")
+            && replayed.out.contains("  the change of the parameter `1.weight`"),
+        "{}",
+        replayed.out
+    );
     let message = fails(&dir, &["replay", "run/dumps/step-0000000002"], 1);
     assert!(message.contains("MANIFEST cannot be read"), "{message}");
 
@@ -216,6 +223,27 @@ fn a_run_that_fails_ends_with_1() {
     succeeds(&dir, &["train", "--quiet", "--epochs", "1", "--out", "good"]);
     let message = fails(&dir, &["eval", "good", "--logits", "nowhere/logits.safetensors"], 1);
     assert!(message.contains("nowhere/logits.safetensors"), "{message}");
+}
+
+/// Whoever trains without the guard gets a run like any other, with logs that say NaN.
+#[test]
+fn a_run_that_is_not_finite_is_finished_resumed_and_verified() {
+    let dir = folder("not-finite");
+    let config = "[data]\ntype = \"digits\"\n[model]\nlayers = [\"Flatten\", \
+                  { type = \"Linear\", out_features = 16 }, \"ReLU\", \"Linear\"]\n\
+                  [optimizer]\ntype = \"SGD\"\nlr = 1e25\n\
+                  [train]\nepochs = 2\nguard = false\nvalidation = 0.2\naccumulate = 2\n";
+    fs::write(dir.join("config.toml"), config).unwrap();
+    let out = succeeds(&dir, &["train", "config.toml", "--epochs", "1", "--out", "run"]);
+    assert!(out.contains("loss NaN"), "{out}");
+    let out = succeeds(&dir, &["train", "--resume", "run", "--epochs", "2"]);
+    assert!(out.contains("going on from step-"), "{out}");
+    succeeds(&dir, &["train", "config.toml", "--out", "alone"]);
+    succeeds(&dir, &["verify", "run"]);
+    let out = succeeds(&dir, &["compare", "run", "alone"]);
+    assert!(out.contains("their models are the same, to the bit"), "{out}");
+    let log = fs::read_to_string(dir.join("run/log.jsonl")).unwrap();
+    assert!(log.contains("\"loss\":\"NaN\"") && !log.contains("\"loss\":null"), "{log}");
 }
 
 #[test]

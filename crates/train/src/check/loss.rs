@@ -9,6 +9,9 @@ use super::{Finding, Subject};
 /// How exactly probabilities add up to 1.
 const EXACT: f64 = 1e-3;
 
+/// Layers whose outputs lie between -1 and 1 on any inputs, which a batch alone does not show.
+const BOUNDED: [&str; 4] = ["Sigmoid", "Tanh", "Hardsigmoid", "Softsign"];
+
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let (Some(trial), Some((layer, line))) = (&subject.trial, subject.last_layer()) else {
         return Vec::new();
@@ -34,6 +37,11 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             format!("leave out {layer}"),
         )],
         Outputs::LogProbabilities => Vec::new(),
+        _ if logits && BOUNDED.contains(&layer) => vec![Finding::warning(
+            line,
+            format!("{layer} bounds the logits, so that {loss} cannot come near 0"),
+            format!("leave out {layer}"),
+        )],
         _ if loss == "NLLLoss" => vec![Finding::error(
             subject.loss_line(),
             format!("NLLLoss takes log-probabilities, but {layer} puts out something else"),

@@ -43,7 +43,7 @@ use serde_json::Value;
 pub use file_system::{Disk, FileSystem, NewFile};
 pub use folder::{CheckpointFolder, Files};
 pub(crate) use manifest::hexadecimal;
-pub use signals::Signals;
+pub use signals::{Held, Signals};
 pub use writer::{CheckpointWriter, Written};
 
 const MODEL: &str = "model.safetensors";

@@ -7,11 +7,27 @@ use gradus_tensor::{Error, ErrorKind, Result};
 use super::folder::{CheckpointFolder, Files};
 
 /// Writes one checkpoint at a time on a thread of its own, and removes those that are no longer
-/// wanted. Training waits only to copy its state, or where the one before is still being written.
+/// wanted. Training waits only to copy its state: a checkpoint that is made while another is being
+/// written waits for its turn, and takes the place of one that has not had it, unless that is the
+/// best.
 pub struct CheckpointWriter {
     folder: CheckpointFolder,
     keep_last: usize,
     job: Option<JoinHandle<Written>>,
+    next: Option<Job>,
+}
+
+/// A checkpoint to write.
+struct Job {
+    name: String,
+    files: Files,
+    best: Option<String>,
+}
+
+impl Job {
+    fn is_best(&self) -> bool {
+        self.best.as_ref() == Some(&self.name)
+    }
 }
 
 /// What has become of a checkpoint.
@@ -26,7 +42,7 @@ pub struct Written {
 impl CheckpointWriter {
     /// A writer that keeps the last so many checkpoints, at least one.
     pub fn new(folder: CheckpointFolder, keep_last: usize) -> CheckpointWriter {
-        CheckpointWriter { folder, keep_last: keep_last.max(1), job: None }
+        CheckpointWriter { folder, keep_last: keep_last.max(1), job: None, next: None }
     }
 
     /// The folder that it writes to.
@@ -34,10 +50,25 @@ impl CheckpointWriter {
         &self.folder
     }
 
-    /// Starts to write a checkpoint; `best` is the name of one to keep whatever its age. Waits for
-    /// the one before, and returns what has become of it.
+    /// Starts to write a checkpoint, or lets it wait for its turn; `best` is the name of one to keep
+    /// whatever its age. Returns what has become of one before, if that is known by now.
     pub fn save(&mut self, name: String, files: Files, best: Option<String>) -> Option<Written> {
-        let before = self.wait();
+        let job = Job { name, files, best };
+        let mut before = self.poll();
+        if self.next.as_ref().is_some_and(Job::is_best) && !job.is_best() {
+            before = self.wait();
+        }
+        match self.job {
+            Some(_) => {
+                self.next = Some(job);
+                before
+            }
+            None => self.start(job).or(before),
+        }
+    }
+
+    /// Starts to write; otherwise says why not.
+    fn start(&mut self, Job { name, files, best }: Job) -> Option<Written> {
         let (folder, keep_last) = (self.folder.clone(), self.keep_last);
         let write = move || {
             let saved = folder.save(&name, &files);
@@ -46,35 +77,41 @@ impl CheckpointWriter {
         };
         let thread = thread::Builder::new().name("checkpoint".to_owned());
         match thread.spawn(write) {
-            Ok(job) => self.job = Some(job),
+            Ok(job) => {
+                self.job = Some(job);
+                None
+            }
             Err(error) => {
                 let message = format!("cannot start a thread that writes checkpoints: {error}");
                 let result = Err(Error::new(ErrorKind::Io, message));
-                return Some(Written { name: String::new(), result });
+                Some(Written { name: String::new(), result })
             }
         }
-        before
     }
 
-    /// What has become of the last checkpoint, if that is known by now and has not been said.
+    /// What has become of a checkpoint, if that is known by now and has not been said. The next one
+    /// has its turn then.
     pub fn poll(&mut self) -> Option<Written> {
         if self.job.as_ref().is_some_and(JoinHandle::is_finished) { self.wait() } else { None }
     }
 
-    /// Waits for the checkpoint that is being written, and returns what has become of it.
+    /// Waits for the checkpoint that is being written, and returns what has become of it. The next one
+    /// has its turn then: nothing is left to write when there is nothing to return.
     pub fn wait(&mut self) -> Option<Written> {
         let written = self.job.take()?.join();
-        Some(written.unwrap_or_else(|_| {
+        let written = written.unwrap_or_else(|_| {
             let message = "the thread that writes checkpoints panicked".to_owned();
             Written { name: String::new(), result: Err(Error::new(ErrorKind::Io, message)) }
-        }))
+        });
+        let failed = self.next.take().and_then(|next| self.start(next));
+        Some(failed.unwrap_or(written))
     }
 }
 
-/// A checkpoint that is being written is finished first.
+/// What is to be written is written first.
 impl Drop for CheckpointWriter {
     fn drop(&mut self) {
-        let _ = self.wait();
+        while self.wait().is_some() {}
     }
 }
 

@@ -276,10 +276,10 @@ impl Config {
         DATASETS.iter().any(|row| row.name == self.data.name() && row.keys.contains(&"path"))
     }
 
-    /// Looks whether a key that must be given is missing.
+    /// Looks whether a key that must be given is missing, or the device does not offer the precision.
     ///
     /// # Errors
-    /// If one is; the message names it.
+    /// If so; the message names it.
     pub fn check(&self) -> Result<()> {
         if self.needs_path() && self.data_path().is_none() {
             return Err(self.data.place().error(format_args!(
@@ -296,7 +296,8 @@ impl Config {
         self.loss.iter().try_for_each(|loss| loss.check(LOSSES))?;
         self.optimizer.check(OPTIMIZERS)?;
         self.schedule.iter().try_for_each(|schedule| schedule.check(SCHEDULES))?;
-        self.metrics.iter().try_for_each(|metric| metric.check(METRICS))
+        self.metrics.iter().try_for_each(|metric| metric.check(METRICS))?;
+        self.training.precision.unwrap_or_default().check(self.device)
     }
 }
 

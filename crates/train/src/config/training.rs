@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use gradus_tensor::Result;
 
 use super::table::Keys;
-use super::value::{NotNegative, Positive, Probability, Setting};
+use super::value::{NotNegative, Positive, Probability, Setting, Value};
+use crate::trainer::Precision;
 
 macro_rules! training {
     ($($(#[doc = $about:literal])+ $key:ident: $Type:ty = $default:expr;)*) => {
@@ -59,6 +60,9 @@ training! {
     /// How much of the averages of the weights is kept at each step, such as 0.999; the averages are
     /// what is evaluated and saved. Without it, there are none.
     ema: Option<Probability> = None;
+    /// What forward and backward are computed in: "f32", or "bf16" or "f16" where the device offers it;
+    /// none does yet. Without it, "f32".
+    precision: Option<Precision> = None;
     /// Stops before an update if the loss or a gradient is not finite.
     guard: bool = true;
     /// Stops after so many steps of the optimizer, if the epochs are not over.
@@ -82,4 +86,15 @@ training! {
     checkpoint_minutes: NotNegative = NotNegative(5.0);
     /// How many of the last checkpoints are kept, beside the best.
     keep_checkpoints: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+}
+
+impl Setting for Precision {
+    const WANTED: &'static str = "\"f32\", \"bf16\" or \"f16\"";
+    fn read(value: &Value) -> Option<Precision> {
+        let name = String::read(value)?;
+        Precision::ALL.into_iter().find(|precision| precision.to_string() == name)
+    }
+    fn write(&self) -> Option<Value> {
+        Some(Value::Text(self.to_string()))
+    }
 }

@@ -186,14 +186,16 @@ pub struct StepEnd {
     pub step: u64,
     /// Counted from 1.
     pub epoch: usize,
-    /// The mean loss of the batch, before the update.
+    /// The mean loss of the step, before the update: of all its batches, where gradients are
+    /// accumulated.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The learning rate of the update.
     pub lr: f64,
-    /// Samples in the batch.
+    /// Samples of the step, in all its batches.
     pub samples: usize,
     /// The 2-norm of each parameter's gradient, at the steps that measure it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::json_number::list", skip_serializing_if = "Option::is_none")]
     pub gradient_norms: Option<Vec<f64>>,
     /// Where the time went.
     pub seconds: StepSeconds,
@@ -278,8 +280,10 @@ pub struct Mistake {
     /// The number of the sample.
     pub sample: usize,
     /// The label, or the true number.
+    #[serde(with = "crate::json_number")]
     pub target: f64,
     /// The class predicted, or the number.
+    #[serde(with = "crate::json_number")]
     pub predicted: f64,
     /// For classes, the probability given to the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]

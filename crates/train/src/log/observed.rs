@@ -4,7 +4,7 @@
 //! nothing; norms of gradients become part of the step.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gradus_tensor::{Parameter, Result, Tensor};
 
@@ -28,9 +28,6 @@ pub(crate) struct Observed<'a, 'o> {
     norms: Option<Tensor>,
     epoch: u64,
     stopwatch: &'a RefCell<Stopwatch>,
-    /// The end of the step before, and of the recording of this one.
-    ended: Instant,
-    recorded: Instant,
 }
 
 impl<'a, 'o> Observed<'a, 'o> {
@@ -41,17 +38,7 @@ impl<'a, 'o> Observed<'a, 'o> {
         accumulate: usize,
         stopwatch: &'a RefCell<Stopwatch>,
     ) -> Observed<'a, 'o> {
-        let now = Instant::now();
-        Observed {
-            observers,
-            start,
-            accumulate,
-            norms: None,
-            epoch: 0,
-            stopwatch,
-            ended: now,
-            recorded: now,
-        }
+        Observed { observers, start, accumulate, norms: None, epoch: 0, stopwatch }
     }
 }
 
@@ -73,19 +60,16 @@ impl Callback for Observed<'_, '_> {
     fn on_epoch_start(&mut self, epoch: &EpochStart) -> Result<()> {
         self.epoch = epoch.epoch;
         self.follow(epoch.batches - epoch.done);
-        self.ended = Instant::now();
         Ok(())
     }
 
     fn on_gradients(&mut self, batch: usize, parameters: &[Parameter]) -> Result<()> {
         let step = (batch - 1) / self.accumulate;
         self.norms = step.is_multiple_of(NORMS_EVERY).then(|| gradient_norms(parameters));
-        self.recorded = Instant::now();
         Ok(())
     }
 
     fn on_step_end(&mut self, end: &trainer::StepEnd<'_>, control: &mut Control) -> Result<()> {
-        let now = Instant::now();
         let seconds = |time: Duration| time.as_secs_f64();
         let step = StepEnd {
             step: end.step,
@@ -96,8 +80,8 @@ impl Callback for Observed<'_, '_> {
             gradient_norms: self.norms.take().map(|norms| norms.to_vec::<f64>()).transpose()?,
             seconds: StepSeconds {
                 data: seconds(end.waited),
-                record: seconds((self.recorded - self.ended).saturating_sub(end.waited)),
-                compute: seconds(now - self.recorded),
+                record: seconds(end.took.saturating_sub(end.waited + end.computed)),
+                compute: seconds(end.computed),
             },
         };
         if self.observers.step_end(&step)? == Flow::Stop {
@@ -105,7 +89,6 @@ impl Callback for Observed<'_, '_> {
         }
         self.stopwatch.borrow_mut().step(&step.seconds);
         self.follow(end.batches - end.batch);
-        self.ended = Instant::now();
         Ok(())
     }
 
@@ -118,8 +101,6 @@ impl Callback for Observed<'_, '_> {
         self.stopwatch.borrow_mut().pause();
         let (epoch, validation) = (self.epoch as usize, *found);
         self.observers.validation_end(&ValidationEnd { step, epoch, validation })?;
-        // What the validation took is no part of the next step.
-        self.ended = Instant::now();
         Ok(())
     }
 

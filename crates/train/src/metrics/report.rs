@@ -24,6 +24,7 @@ pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: usize,
     /// The average loss per sample.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The accuracy, or the mean absolute error of numbers.
     #[serde(flatten)]
@@ -88,8 +89,10 @@ impl Evaluation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Regression {
     /// The average loss per sample.
+    #[serde(with = "crate::json_number")]
     pub average_loss: f64,
     /// The mean distance from the true number, in its unit.
+    #[serde(with = "crate::json_number")]
     pub mean_absolute_error: f64,
     /// The share of the variance that the predictions explain; undefined if there is no variance.
     pub r2: Option<f64>,
@@ -103,8 +106,10 @@ pub struct Language {
     /// The share of characters predicted correctly, 0–1.
     pub accuracy: f64,
     /// The average loss per character, in nats.
+    #[serde(with = "crate::json_number")]
     pub average_loss: f64,
     /// `exp(average_loss)`: among how many characters the model hesitates.
+    #[serde(with = "crate::json_number")]
     pub perplexity: f64,
     /// How many characters there are.
     pub samples: u64,
@@ -123,6 +128,7 @@ pub struct Classification {
     /// The share of samples predicted correctly, 0–1.
     pub accuracy: f64,
     /// The average cross-entropy per sample, in nats.
+    #[serde(with = "crate::json_number")]
     pub average_loss: f64,
     /// How many samples there are.
     pub samples: u64,

@@ -21,9 +21,9 @@ pub(crate) enum Score {
 #[serde(rename_all = "snake_case")]
 pub enum ScoreValue {
     /// The share of correct predictions, 0–1.
-    Accuracy(f64),
+    Accuracy(#[serde(with = "crate::json_number")] f64),
     /// The mean distance of predicted numbers from the true ones.
-    MeanAbsoluteError(f64),
+    MeanAbsoluteError(#[serde(with = "crate::json_number")] f64),
 }
 
 impl Score {

@@ -1,9 +1,12 @@
 //! Gradient accumulation: one step of the optimizer for several batches.
 
 use gradus_tensor::{
-    Parameter, RngState, Tensor, as_one_plan, no_grad, rng_state, set_rng_state, with_samples,
+    Parameter, Result, RngState, Tensor, as_one_plan, no_grad, rng_state, set_rng_state,
+    with_samples,
 };
 use serde::{Deserialize, Serialize};
+
+use super::Cost;
 
 /// Adds up the gradients of several batches as if they were one.
 ///
@@ -40,6 +43,9 @@ pub struct Accumulator {
     samples: usize,
     /// The terms of their losses.
     weight: usize,
+    /// The sum of these terms, but for those of the last batch while it is being recorded.
+    #[serde(default, with = "crate::json_number")]
+    losses: f64,
     /// The random generator before the first of them: seed and stream.
     random: (u64, u64),
 }
@@ -86,6 +92,19 @@ impl Accumulator {
             });
         });
         self.clear();
+    }
+
+    /// Takes note of the loss of the last batch, which is computed by now, for
+    /// [`mean_loss`](Accumulator::mean_loss).
+    pub(super) fn note(&mut self, cost: &Cost) -> Result<()> {
+        self.losses += cost.loss.item::<f64>()? * cost.weight as f64;
+        Ok(())
+    }
+
+    /// The mean loss of all batches, of which the last is being recorded. Records only.
+    pub(super) fn mean_loss(&self, last: &Cost) -> Tensor {
+        let scale = 1.0 / self.weight.max(1) as f64;
+        no_grad(|| (&last.loss * last.weight as f64 + self.losses) * scale)
     }
 
     /// Starts anew, after a step that used the gradients as they were.

@@ -138,17 +138,22 @@ pub struct StepEnd<'a> {
     pub batch: usize,
     /// The batches of the epoch.
     pub batches: usize,
-    /// The mean loss of the last batch, before the update.
+    /// The mean loss of the step, before the update: of all its batches, where gradients are
+    /// accumulated.
     pub loss: &'a Tensor,
-    /// Samples of the step.
+    /// Samples of the step, in all its batches.
     pub samples: usize,
     /// How long the step has waited for its batches.
     pub waited: Duration,
+    /// How long it took to compute.
+    pub computed: Duration,
+    /// How long it took in all.
+    pub took: Duration,
     /// The learning rate of the step.
     pub lr: f64,
     /// The norm of all gradients before clipping, if it was asked for.
     pub grad_norm: Option<&'a Tensor>,
-    /// Predictions and targets of the last batch.
+    /// Predictions and targets of the last batch of the step.
     pub predictions: Option<&'a (Tensor, Tensor)>,
 }
 

@@ -33,9 +33,9 @@ impl EarlyStopping {
         self
     }
 
-    /// Looks at a value; whether to stop. NaN is no improvement.
+    /// Looks at a value; whether to stop. One that is not finite is no improvement.
     pub fn look(&mut self, value: f64) -> bool {
-        if self.best.is_none_or(|best| value < best - self.min_delta) && !value.is_nan() {
+        if self.best.is_none_or(|best| value < best - self.min_delta) && value.is_finite() {
             self.best = Some(value);
             self.waited = 0;
         } else {

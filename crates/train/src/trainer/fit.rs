@@ -6,8 +6,8 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 use gradus_data::{Collate, DataLoader, Dataset};
-use gradus_nn::Module;
 use gradus_nn::optim::{clip_grad_norm_, clip_grad_value_};
+use gradus_nn::{Module, StateDict};
 use gradus_tensor::{Error, ErrorKind, Result, evaluate, rng_state};
 
 use super::callback::{Callback, Control, EpochStart, FitStart, StepEnd};
@@ -53,9 +53,13 @@ impl Trainer<'_> {
             let rest = batches.saturating_sub(run.batch);
 
             let mut rest_of_epoch = loader.batches_from(data_epoch, run.batch).take(rest);
-            let waited = Cell::new(Duration::ZERO);
+            // A step begins when its first batch is waited for: what comes after a step (validation, a
+            // checkpoint) is no part of the next one.
+            let (began, waited) = (Cell::new(None), Cell::new(Duration::ZERO));
+            let mut computed = Duration::ZERO;
             let next = || {
                 let since = Instant::now();
+                began.set(began.get().or(Some(since)));
                 let batch = rest_of_epoch.next();
                 waited.set(waited.get() + since.elapsed());
                 batch
@@ -79,6 +83,11 @@ impl Trainer<'_> {
                     batch: &batch,
                     random: if first_of_step { rng_state() } else { run.accumulated.random() },
                     first_sample: accumulates.then(|| run.accumulated.samples()),
+                    accumulated: run.accumulated.clone(),
+                    gradients: match self.dumps {
+                        Some(_) if !first_of_step => state::gradients(&parameters),
+                        _ => StateDict::default(),
+                    },
                     steps_before: run.step,
                     place: (epoch, number + 1, batches),
                     samples: &|| loader.samples_of(data_epoch, number),
@@ -107,7 +116,10 @@ impl Trainer<'_> {
                     if self.options.guard {
                         guard::check_gradients(&parameters, None);
                     }
-                    evaluate().map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
+                    let since = Instant::now();
+                    evaluate().map_err(|error| attempt.explain(error, self))?;
+                    computed += since.elapsed();
+                    run.accumulated.note(&cost)?;
                     if saving.signalled(&mut control) {
                         control.save = false;
                         self.save(module, &mut run, &totals, &mut saving)?;
@@ -117,7 +129,10 @@ impl Trainer<'_> {
                         None => continue,
                     }
                 }
+                let (mut loss, mut samples) = (cost.loss.clone(), samples);
                 if run.accumulated.batches() > 0 {
+                    loss = run.accumulated.mean_loss(&cost);
+                    samples = run.accumulated.samples();
                     run.accumulated.finish(&parameters);
                 }
 
@@ -133,23 +148,26 @@ impl Trainer<'_> {
 
                 // Loss, gradients, update and metrics run here, as one plan. If a check fails,
                 // nothing has changed.
-                let lr = self.optimizer.lr();
+                let (lr, since) = (self.optimizer.lr(), Instant::now());
                 let stepped = self.optimizer.step();
-                stepped.map_err(|error| attempt.explain(error, self.dumps.as_ref()))?;
+                stepped.map_err(|error| attempt.explain(error, self))?;
                 self.optimizer.zero_grad();
                 run.step += 1;
                 if let Some(ema) = &mut self.ema {
                     ema.update()?;
                 }
+                computed += since.elapsed();
 
                 let end = StepEnd {
                     step: run.step,
                     epoch,
                     batch: run.batch,
                     batches,
-                    loss: &cost.loss,
+                    loss: &loss,
                     samples,
                     waited: waited.take(),
+                    computed: std::mem::take(&mut computed),
+                    took: began.take().map_or(Duration::ZERO, |began| began.elapsed()),
                     lr,
                     grad_norm: norm.as_ref(),
                     predictions: cost.predictions.as_ref(),
@@ -157,7 +175,7 @@ impl Trainer<'_> {
                 for callback in &mut self.callbacks {
                     callback.on_step_end(&end, &mut control)?;
                 }
-                drop((cost, norm));
+                drop((cost, loss, norm));
 
                 // Validation, checkpoint, end: in mid-epoch, where they are due. At the end of the
                 // epoch they come below.

@@ -4,14 +4,15 @@
 //! So the batch can be computed once more, value by value, to find out where it went wrong first, and
 //! kept for others to do so.
 
+use gradus_nn::StateDict;
 use gradus_tensor::{
     Error, ErrorKind, Parameter, Result, RngState, Tensor, as_one_plan, no_grad, set_rng_state,
     with_samples,
 };
 
-use super::dump::{Dump, DumpedStep, Dumps};
+use super::dump::{Dump, DumpedStep, DumpedUpdate, Dumps};
 use super::probe::probe;
-use super::{Cost, Objective};
+use super::{Accumulator, Cost, Objective, Trainer};
 use crate::Build;
 
 /// What the checks call what they look at.
@@ -45,6 +46,9 @@ pub(super) struct Attempt<'a, O: Objective> {
     pub random: RngState,
     /// Where gradients are accumulated, the samples of the step before the batch.
     pub first_sample: Option<usize>,
+    /// The batches of the step before it, and their gradients: see [`Dump::gradients`].
+    pub accumulated: Accumulator,
+    pub gradients: StateDict,
     /// Steps of the optimizer before it.
     pub steps_before: u64,
     /// The epoch and the batch in it, both counted from 1, and the batches of the epoch.
@@ -57,10 +61,10 @@ pub(super) struct Attempt<'a, O: Objective> {
 impl<O: Objective> Attempt<'_, O> {
     /// The error of the step: what was not finite first, the samples of the batch, and where the
     /// step is kept.
-    pub fn explain(&self, error: Error, dumps: Option<&Dumps>) -> Error {
+    pub fn explain(&self, error: Error, trainer: &Trainer<'_>) -> Error {
         let (epoch, batch, batches) = self.place;
         let error = match self.is_not_finite(&error) {
-            true => self.explain_not_finite(&error, dumps),
+            true => self.explain_not_finite(&error, trainer),
             false => error,
         };
         error.context(format_args!("epoch {epoch}, batch {batch} of {batches}"))
@@ -71,10 +75,11 @@ impl<O: Objective> Attempt<'_, O> {
         error.kind() == ErrorKind::Value && (starts(LOSS) || starts(GRADIENT))
     }
 
-    fn explain_not_finite(&self, error: &Error, dumps: Option<&Dumps>) -> Error {
+    fn explain_not_finite(&self, error: &Error, trainer: &Trainer<'_>) -> Error {
         let samples = (self.samples)();
         // First, as a look at the step might fail too.
-        let kept = dumps.and_then(|dumps| self.keep(error, &samples, dumps));
+        let dumps = trainer.dumps.as_ref();
+        let kept = dumps.and_then(|dumps| self.keep(error, &samples, dumps, trainer));
         let mut lines = vec![error.message().to_owned(), self.first_bad()];
         let numbers = samples.iter().map(usize::to_string);
         lines.push(format!("samples of the batch: {}", listed(numbers)));
@@ -128,8 +133,16 @@ impl<O: Objective> Attempt<'_, O> {
     }
 
     /// Keeps the step, and says where, or why not.
-    fn keep(&self, error: &Error, samples: &[usize], dumps: &Dumps) -> Option<String> {
-        let (epoch, batch, _) = self.place;
+    fn keep(
+        &self,
+        error: &Error,
+        samples: &[usize],
+        dumps: &Dumps,
+        trainer: &Trainer<'_>,
+    ) -> Option<String> {
+        let (epoch, batch, batches) = self.place;
+        let (optimizer, options) = (&trainer.optimizer, &trainer.options);
+        let accumulated = self.accumulated.clone();
         let tensors = self.objective.tensors(self.batch);
         if tensors.is_empty() {
             return None;
@@ -138,6 +151,8 @@ impl<O: Objective> Attempt<'_, O> {
             let dump = Dump {
                 model: self.objective.module().state_dict(),
                 batch: tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(),
+                optimizer: optimizer.state_dict(),
+                gradients: self.gradients.clone(),
                 step: DumpedStep {
                     version: DumpedStep::VERSION,
                     steps_before: self.steps_before,
@@ -148,6 +163,15 @@ impl<O: Objective> Attempt<'_, O> {
                     random: (self.random.seed, self.random.stream),
                     error: error.message().to_owned(),
                     build: Build::current(),
+                    update: Some(DumpedUpdate {
+                        lrs: optimizer.lrs(),
+                        momentums: optimizer.momentums(),
+                        clip_value: options.clip_value,
+                        clip_norm: options.clip_norm,
+                        ends_step: accumulated.batches() + 1 >= options.accumulate
+                            || batch == batches,
+                        accumulated,
+                    }),
                 },
                 files: dumps.files.clone(),
             };

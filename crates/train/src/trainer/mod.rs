@@ -19,6 +19,7 @@ mod fit;
 mod guard;
 mod lr_finder;
 mod objective;
+mod precision;
 mod probe;
 mod saving;
 mod state;
@@ -33,11 +34,12 @@ use serde::{Deserialize, Serialize};
 
 pub use accumulate::Accumulator;
 pub use callback::{Callback, Control, EpochStart, FitStart, StepEnd};
-pub use dump::{Dump, DumpedStep, Dumps};
+pub use dump::{Dump, DumpedStep, DumpedUpdate, Dumps};
 pub use early_stopping::EarlyStopping;
 pub use ema::Ema;
 pub use lr_finder::{LrCurve, find_lr};
 pub use objective::{Cost, Objective, Supervised};
+pub use precision::Precision;
 pub use probe::{Numbers, Pass, Probe, Probed, probe};
 
 use crate::checkpoint::CheckpointFolder;
@@ -58,6 +60,7 @@ use state::Totals;
 /// | [`early_stopping`](Trainer::early_stopping) | off | on the validation loss, or else the training loss |
 /// | [`restore_best`](Trainer::restore_best) | off | end with the best weights rather than the last |
 /// | [`checkpoints`](Trainer::checkpoints) | off | save the run, and go on from where it was saved |
+/// | [`precision`](Trainer::precision) | f32 | what forward and backward are computed in, where the device offers more |
 /// | [`guard`](Trainer::guard) | on | stop before an update with a loss or gradient that is not finite |
 /// | [`dumps`](Trainer::dumps) | off | keep such a step, to compute it again |
 /// | [`fast_dev_run`](Trainer::fast_dev_run), [`overfit_one_batch`](Trainer::overfit_one_batch) | off | to find mistakes |
@@ -117,6 +120,7 @@ struct Options {
     validate_epochs: u64,
     validate_steps: Option<u64>,
     restore_best: bool,
+    precision: Precision,
     guard: bool,
     fast_dev_run: bool,
     overfit_one_batch: bool,
@@ -163,6 +167,7 @@ impl Checkpoints {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The mean loss.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The metric that suits the task, where the trainer knows the task.
     pub score: Option<ScoreValue>,
@@ -178,6 +183,7 @@ pub struct EpochSummary {
     /// Steps of the optimizer done.
     pub step: u64,
     /// The mean loss.
+    #[serde(with = "crate::json_number")]
     pub loss: f64,
     /// The metric that suits the task, where the trainer knows the task.
     pub score: Option<ScoreValue>,
@@ -250,6 +256,7 @@ impl<'a> Trainer<'a> {
                 validate_epochs: 1,
                 validate_steps: None,
                 restore_best: false,
+                precision: Precision::F32,
                 guard: true,
                 fast_dev_run: false,
                 overfit_one_batch: false,
@@ -290,6 +297,9 @@ impl<'a> Trainer<'a> {
         /// validation the lowest training loss of an epoch, rather than with the last: Keras's
         /// `restore_best_weights`. They are kept in memory, and in checkpoints.
         restore_best(restore: bool) restore_best = restore;
+        /// In what to compute forward and backward, if the [`device`](Trainer::device) offers it;
+        /// otherwise [`fit`](Trainer::fit) is an error.
+        precision(precision: Precision) precision = precision;
         /// Whether to look if the loss and the gradients are finite before each update.
         guard(guard: bool) guard = guard;
         /// One batch of training and one of validation, to see whether everything fits. Nothing
@@ -395,6 +405,6 @@ impl<'a> Trainer<'a> {
         {
             return wrong("checkpoints every 0 steps or epochs; give 1 or more");
         }
-        Ok(())
+        options.precision.check(self.device)
     }
 }

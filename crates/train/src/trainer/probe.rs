@@ -40,6 +40,8 @@ pub enum Pass {
     Forward,
     /// From the loss to the gradients of the parameters.
     Backward,
+    /// What the optimizer makes of the gradients: see [`Dump::redo`](super::Dump::redo).
+    Update,
 }
 
 /// What the elements of a tensor are like.
@@ -215,6 +217,7 @@ impl fmt::Display for Pass {
             Pass::State => "state",
             Pass::Forward => "forward",
             Pass::Backward => "backward",
+            Pass::Update => "update",
         })
     }
 }

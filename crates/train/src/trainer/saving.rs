@@ -49,8 +49,10 @@ impl Trainer<'_> {
         saving: &mut Saving,
     ) -> Result<()> {
         self.save(module, run, totals, saving)?;
-        let written = saving.writer.as_mut().and_then(CheckpointWriter::wait);
-        self.report(written)
+        while let Some(written) = saving.writer.as_mut().and_then(CheckpointWriter::wait) {
+            self.report(Some(written))?;
+        }
+        Ok(())
     }
 
     /// Tells what has become of a checkpoint. One that could not be written does not end the run.

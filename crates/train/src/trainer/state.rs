@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use gradus_nn::{Module, StateDict};
 use gradus_tensor::{
-    Error, ErrorKind, Parameter, Result, RngState, Tensor, evaluate, no_grad, rng_state,
-    set_rng_state,
+    Error, ErrorKind, Parameter, Result, RngState, evaluate, no_grad, rng_state, set_rng_state,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -95,11 +94,7 @@ pub(super) fn save(
     run.callbacks = trainer.callbacks.iter().filter_map(|c| c.state()).map(named).collect();
 
     let mut training = StateDict::default();
-    let mut put = |prefix: &str, state: &StateDict| {
-        for (name, tensor) in state {
-            training.insert(format!("{prefix}.{name}"), tensor.clone());
-        }
-    };
+    let mut put = |prefix: &str, state: &StateDict| put(&mut training, prefix, state);
     put("optimizer", &trainer.optimizer.state_dict());
     if let Some(schedule) = &trainer.schedule {
         put("schedule", &schedule.state_dict());
@@ -116,11 +111,7 @@ pub(super) fn save(
         put("totals.score", &score.state_dict());
     }
     if run.accumulated.batches() > 0 {
-        for (i, parameter) in trainer.optimizer.parameters().iter().enumerate() {
-            if let Some(grad) = parameter.grad() {
-                training.insert(format!("grad.{i}"), grad.detach());
-            }
-        }
+        put("grad", &gradients(&trainer.optimizer.parameters()));
     }
     let mut state = serde_json::to_value(&*run).map_err(unreadable)?;
     state["version"] = VERSION.into();
@@ -166,12 +157,7 @@ pub(super) fn restore(
         stopping.restore(seen);
     }
     trainer.optimizer.zero_grad();
-    let grads = of("grad");
-    for (i, parameter) in trainer.optimizer.parameters().iter().enumerate() {
-        if let Some(grad) = grads.get(&i.to_string()) {
-            set_grad(parameter, grad)?;
-        }
-    }
+    set_grads(&trainer.optimizer.parameters(), &of("grad"))?;
     for callback in &mut trainer.callbacks {
         let saved = callback.state().and_then(|(name, _)| run.callbacks.get(name));
         if let Some(saved) = saved {
@@ -183,15 +169,33 @@ pub(super) fn restore(
     Ok(run)
 }
 
-fn set_grad(parameter: &Parameter, saved: &Tensor) -> Result<()> {
-    let grad = no_grad(|| saved.to(parameter.value().device()));
-    grad.eval()?;
-    parameter.set_grad(grad);
+/// The gradients of parameters, as far as they have been computed: `0`, `1` …
+pub(super) fn gradients(parameters: &[Parameter]) -> StateDict {
+    let grads = parameters.iter().enumerate();
+    grads.filter_map(|(i, p)| Some((i.to_string(), p.grad()?.detach()))).collect()
+}
+
+/// Gives parameters the gradients that they had.
+pub(super) fn set_grads(parameters: &[Parameter], saved: &StateDict) -> Result<()> {
+    for (i, parameter) in parameters.iter().enumerate() {
+        if let Some(grad) = saved.get(&i.to_string()) {
+            let grad = no_grad(|| grad.to(parameter.value().device()));
+            grad.eval()?;
+            parameter.set_grad(grad);
+        }
+    }
     Ok(())
 }
 
+/// Adds the entries of a state, with `prefix.` before their names.
+pub(super) fn put(all: &mut StateDict, prefix: &str, state: &StateDict) {
+    for (name, tensor) in state {
+        all.insert(format!("{prefix}.{name}"), tensor.clone());
+    }
+}
+
 /// The entries whose names begin with `prefix.`, without it.
-fn part(state: &StateDict, prefix: &str) -> StateDict {
+pub(super) fn part(state: &StateDict, prefix: &str) -> StateDict {
     let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
     state.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect()
 }

@@ -111,7 +111,7 @@ impl Trainer<'_> {
         control: &mut Control,
         saving: &Saving,
     ) -> Result<()> {
-        let better = run.best.as_ref().is_none_or(|(best, _)| value < *best);
+        let better = value.is_finite() && run.best.as_ref().is_none_or(|(best, _)| value < *best);
         if better {
             run.best = Some((value, CheckpointFolder::name(run.step, 0)));
             control.save |= saving.keep_best;

@@ -104,6 +104,11 @@ impl Simulated {
         }
     }
 
+    /// As long as this lives, every operation waits.
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.state()
+    }
+
     /// Changes the content of a file behind everybody's back.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
