@@ -278,7 +278,10 @@ fn of_part(part: &Surveyed<'_>, classes: &[String], found: &mut dyn FnMut(bool, 
         let count: usize = repeated.iter().map(|group| group.len() - 1).sum();
         let names = part.names(group.iter().map(|sample| sample.1));
         let samples = counted(count, "sample repeats", "samples repeat");
-        found(false, format!("{samples} another one exactly, such as {names}"));
+        // Numbers to predict are not compared.
+        let what =
+            if survey.labels.is_empty() { "the inputs of another one" } else { "another one" };
+        found(false, format!("{samples} {what} exactly, such as {names}"));
     }
     if !survey.constant.is_empty() {
         let names = part.names(survey.constant.iter().copied());
