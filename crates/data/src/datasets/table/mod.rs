@@ -104,6 +104,11 @@ impl TableOptions {
 /// folder with two files `train` and `test`, whose names end in `.csv`, `.tsv`, `.parquet`, `.arrow`,
 /// `.arrows` or `.feather`. The format is told by a file's content.
 ///
+/// Parquet's texts are read plain or as dictionaries, not as differences (`DELTA_BYTE_ARRAY` and
+/// `DELTA_LENGTH_BYTE_ARRAY`), which may take any amount of memory. So may a file that claims more
+/// than it can hold in earnest: above 256 rows or 1,024 unpacked bytes for each of its bytes, a
+/// Parquet or Arrow file is refused.
+///
 /// Numbers must be finite in single precision; booleans (in CSV, `true` and `false`) are 1 and 0. What
 /// is categorical, and what becomes of missing values, is [told](TableOptions), never guessed. A
 /// category that only a file `test` has is an error.
