@@ -376,6 +376,31 @@ mod tests {
     }
 
     #[test]
+    fn rows_with_a_number_to_predict_repeat_inputs_alone() {
+        struct Rows(Vec<[f32; 2]>);
+
+        impl Dataset for Rows {
+            type Item = (Part, Part);
+            fn len(&self) -> usize {
+                self.0.len()
+            }
+            fn get(&self, index: usize) -> Result<(Part, Part)> {
+                let [x, y] = self.0[index].map(|x| Array::new([1], vec![x]));
+                Ok((x?.into(), y?.into()))
+            }
+        }
+
+        let rows = Rows(vec![[1.0, 2.0], [1.0, 3.0], [4.0, 5.0]]);
+        let survey = Survey::new(&rows, 1);
+        let found = findings(&[Surveyed { survey: &survey, dataset: &rows }], &[]);
+        let found: Vec<String> = found.iter().map(Finding::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        let expected =
+            ": 1 sample repeats the inputs of another one exactly, such as sample 0, sample 1";
+        assert!(found[0].ends_with(expected), "{found:?}");
+    }
+
+    #[test]
     fn each_kind_of_fault_is_found() {
         let mut samples = vec![
             (vec![1, 2], 0),
