@@ -12,6 +12,10 @@ import struct
 import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
+import pyarrow.parquet as pq
 import scipy.io
 from PIL import Image
 
@@ -111,4 +115,45 @@ for name, form in forms.items():
 
 write("csv/plain.csv", b"a,b,y\n1,2,3\n4.5,-6e-1,7\n8,9,10\n")
 write("csv/quoted.csv", b'"a, of all","b ""c""",y\r\n 1 ,"2",3\r\n4,5,6\r\n')
+columns = {
+    "a": pa.array([1, None, 3, 250, 4, 5], pa.uint8()),
+    "c": pa.array(["Rome", "Oslo", "Rome", None, "Zürich", "Rome"]),
+    "f": pa.array([True, False, None, True, True, False]),
+    "y": pa.array([0.5, 1.5, -2.0, 8.0, 1e3, 2.0]),
+}
+rows = pa.table(columns)
+encoded = rows.set_column(1, "c", rows["c"].cast(pa.dictionary(pa.int8(), pa.string())))
+
+
+def made(save, *arguments, **options):
+    sink = pa.BufferOutputStream()
+    save(*arguments, sink, **options)
+    return sink.getvalue().to_pybytes()
+
+
+def messages(make, of):
+    """The rows as messages, in two batches."""
+    sink = pa.BufferOutputStream()
+    with make(sink, of.schema) as writer:
+        writer.write_table(of, max_chunksize=4)
+    return sink.getvalue().to_pybytes()
+
+
+small = {"store_schema": False, "write_statistics": False}
+for codec in ("snappy", "gzip", "zstd", "lz4"):
+    write(f"parquet/{codec}.parquet", made(pq.write_table, rows, compression=codec, **small))
+plain = {"compression": "none", "use_dictionary": False, "row_group_size": 4, **small}
+write("parquet/plain.parquet", made(pq.write_table, rows, **plain))
+pages = {"compression": "none", "data_page_version": "2.0", "write_page_index": True}
+write("parquet/pages.parquet", made(pq.write_table, rows, **pages))
+encodings = {"a": "DELTA_BINARY_PACKED", "c": "PLAIN", "f": "RLE", "y": "BYTE_STREAM_SPLIT"}
+encodings = {"use_dictionary": False, "column_encoding": encodings, **small}
+write("parquet/encodings.parquet", made(pq.write_table, rows, **encodings))
+for codec in ("uncompressed", "lz4", "zstd"):
+    write(f"arrow/{codec}.feather", made(pa.feather.write_feather, rows, compression=codec))
+write("arrow/stream.arrows", messages(pa.ipc.new_stream, encoded))
+write("arrow/file.arrow", messages(pa.ipc.new_file, encoded))
+views = rows.set_column(1, "c", rows["c"].cast(pa.string_view()))
+write("arrow/views.arrows", messages(pa.ipc.new_stream, views))
+
 write("text/plain.txt", "Die Würde des Menschen ist unantastbar. 人间 🙂\n".encode())

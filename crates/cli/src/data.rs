@@ -232,10 +232,16 @@ impl Show {
         // Evenly from the whole part: neighbours are often of one class.
         let chosen = (0..count).map(|at| at * samples.len() / count.max(1));
         let labelled = |index: usize| -> Result<(Image, String)> {
-            let named = |e: Error| e.context(samples.describe(index));
+            let name = samples.describe(index);
+            // Most readers of files have named theirs.
+            let named = |e: Error| if e.message().contains(&name) { e } else { e.context(&name) };
             let (input, target) = samples.visit(index, self.epoch).map_err(named)?;
             let Part::Image(image) = input else {
-                let message = format!("{}: the samples are no images", samples.name());
+                let message = format!(
+                    "{}: the samples are no images, which alone are shown; `gradus data stats` counts \
+                     them",
+                    samples.name()
+                );
                 return Err(Error::new(ErrorKind::Usage, message));
             };
             let label = match target {

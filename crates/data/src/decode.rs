@@ -271,12 +271,35 @@ fn decode_bmp(bytes: &[u8]) -> Result<Decoded, String> {
     decoder.decode_headers().map_err(wrong)?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     let size = size_of(width, height)?;
+    // The decoder makes room for all pixels, and goes through them even if there are none.
+    if least_bmp(bytes, size).is_none_or(|least| least > bytes.len()) {
+        return Err(truncated(bytes));
+    }
     let pixels = decoder.decode().map_err(wrong)?;
     let channels = pixels.len() / (size.height * size.width);
     if !(1..=4).contains(&channels) {
         return Err("it breaks off".to_owned());
     }
     Decoded::new(size, channels, pixels)
+}
+
+/// How many bytes a BMP of a size has at least; none if it has no whole header.
+fn least_bmp(bytes: &[u8], size: ImageSize) -> Option<usize> {
+    let short = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let long = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let start = long(10)? as usize;
+    // The header of OS/2 is short, and its pixels are as they are.
+    let (bits, compression) = match long(14)? {
+        12 => (short(24)?, 0),
+        _ => (short(28)?, long(30)?),
+    };
+    let row = size.width.checked_mul(bits.into())?;
+    Some(start.saturating_add(match compression {
+        // Runs of up to 255 pixels in two bytes.
+        1 | 2 => size.width.checked_mul(size.height)? / 128,
+        // Rows of whole words, but that of the last one may end early.
+        _ => row.div_ceil(32).checked_mul(4 * (size.height - 1))?.checked_add(row.div_ceil(8))?,
+    }))
 }
 
 fn truncated(bytes: &[u8]) -> String {

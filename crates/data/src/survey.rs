@@ -278,7 +278,10 @@ fn of_part(part: &Surveyed<'_>, classes: &[String], found: &mut dyn FnMut(bool, 
         let count: usize = repeated.iter().map(|group| group.len() - 1).sum();
         let names = part.names(group.iter().map(|sample| sample.1));
         let samples = counted(count, "sample repeats", "samples repeat");
-        found(false, format!("{samples} another one exactly, such as {names}"));
+        // Numbers to predict are not compared.
+        let what =
+            if survey.labels.is_empty() { "the inputs of another one" } else { "another one" };
+        found(false, format!("{samples} {what} exactly, such as {names}"));
     }
     if !survey.constant.is_empty() {
         let names = part.names(survey.constant.iter().copied());
@@ -370,6 +373,31 @@ mod tests {
         let survey = Survey::new(&train, 3);
         assert_eq!(survey.channels, [(0.5, 0.5)]);
         assert_eq!(survey.shapes, BTreeMap::from([(vec![1, 1, 2], 2)]));
+    }
+
+    #[test]
+    fn rows_with_a_number_to_predict_repeat_inputs_alone() {
+        struct Rows(Vec<[f32; 2]>);
+
+        impl Dataset for Rows {
+            type Item = (Part, Part);
+            fn len(&self) -> usize {
+                self.0.len()
+            }
+            fn get(&self, index: usize) -> Result<(Part, Part)> {
+                let [x, y] = self.0[index].map(|x| Array::new([1], vec![x]));
+                Ok((x?.into(), y?.into()))
+            }
+        }
+
+        let rows = Rows(vec![[1.0, 2.0], [1.0, 3.0], [4.0, 5.0]]);
+        let survey = Survey::new(&rows, 1);
+        let found = findings(&[Surveyed { survey: &survey, dataset: &rows }], &[]);
+        let found: Vec<String> = found.iter().map(Finding::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        let expected =
+            ": 1 sample repeats the inputs of another one exactly, such as sample 0, sample 1";
+        assert!(found[0].ends_with(expected), "{found:?}");
     }
 
     #[test]

@@ -52,18 +52,18 @@ impl Data {
     }
 
     /// Holds out a part of the samples, chosen at random by a seed: what is left, and what was held
-    /// out; both keep their order.
-    pub(crate) fn hold_out(&self, part: f64, seed: u64) -> (Data, Data) {
+    /// out, as it is in `evaluated`, the same samples as evaluation sees them; both keep their order.
+    pub(crate) fn hold_out(&self, evaluated: &Data, part: f64, seed: u64) -> (Data, Data) {
         let samples = self.samples.len();
         let held = (part * samples as f64).round() as usize;
         let mut order: Vec<(u64, usize)> = (0..samples).map(|i| (draw(seed, i), i)).collect();
         order.sort_unstable();
-        let choose = |chosen: &[(u64, usize)]| {
+        let choose = |of: &Data, chosen: &[(u64, usize)]| {
             let mut indices: Vec<usize> = chosen.iter().map(|(_, i)| *i).collect();
             indices.sort_unstable();
-            self.choose(indices)
+            of.choose(indices)
         };
-        (choose(&order[held..]), choose(&order[..held]))
+        (choose(self, &order[held..]), choose(evaluated, &order[..held]))
     }
 
     /// The first so many samples, or all if there are fewer.
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_held_out_is_left_out() {
         let data = crate::Config::default().open(Split::Train).unwrap();
-        let (rest, held) = data.hold_out(0.1, 7);
+        let (rest, held) = data.hold_out(&data, 0.1, 7);
         let parts = [&rest, &held].map(|d| d.samples().len());
         assert_eq!(parts, [1293, 144]);
         let text = |data: &Data| -> Vec<String> {
@@ -273,8 +273,47 @@ mod tests {
         both.sort();
         all.sort();
         assert_eq!(both, all);
-        assert_eq!(text(&data.hold_out(0.1, 7).1), text(&held));
-        assert_ne!(text(&data.hold_out(0.1, 8).1), text(&held));
+        assert_eq!(text(&data.hold_out(&data, 0.1, 7).1), text(&held));
+        assert_ne!(text(&data.hold_out(&data, 0.1, 8).1), text(&held));
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_augmented() {
+        let text = |transforms: &str| {
+            let model = "[model]\nlayers = [\"Flatten\", \"Linear\"]\n[train]\nvalidation = 0.2\n";
+            format!("[data]\ntype = \"digits\"\n{transforms}\n{model}")
+        };
+        let open = |transforms: &str| {
+            let mut config = crate::Config::parse(&text(transforms), "test").unwrap();
+            let (data, evaluated) = config.open_to_train().unwrap();
+            let (rest, held) = data.hold_out(&evaluated.unwrap(), 0.2, config.seed);
+            let test = config.open(Split::Test).unwrap();
+            [rest, held, test]
+        };
+        let all = |data: &Data, epoch| -> Vec<(Vec<u8>, String)> {
+            let sample = |i| match data.samples().visit(i, epoch).unwrap() {
+                (Part::Image(image), label) => {
+                    let rest = format!("{:?} {label:?}", image.normalization());
+                    (image.pixels().data().to_vec(), rest)
+                }
+                other => panic!("{other:?}"),
+            };
+            (0..data.samples().len()).map(sample).collect()
+        };
+        let random = "{ type = \"RandomRotation\", degrees = 90 }, \"RandomErasing\"";
+        let small = "{ type = \"Resize\", size = [6, 6] }, { type = \"Normalize\", mean = [0.5], std = [0.2] }";
+        let [rest, held, _] = open(&format!("transforms = [{random}, {small}]"));
+        let [_, plain, _] = open(&format!("transforms = [{small}]"));
+        assert_eq!(held.spec(), plain.spec());
+        for epoch in [0, 5] {
+            assert!(all(&held, epoch) == all(&plain, epoch), "augmented in epoch {epoch}");
+        }
+        assert!(all(&rest, 0) != all(&rest, 5), "what is trained on is augmented anew");
+        // A list of its own holds for both parts that are evaluated on.
+        let [_, held, test] =
+            open(&format!("transforms = [{random}]\ntest_transforms = [{small}]"));
+        assert!(all(&held, 3) == all(&plain, 3));
+        assert_eq!(held.spec(), test.spec());
     }
 
     #[test]

@@ -155,15 +155,16 @@ pub fn run_observed(
         config.training.early_stopping = None;
     }
     let reading = progress.reading(config.data.name());
-    let data = config.open(Split::Train)?;
+    let (data, evaluated) = config.open_to_train()?;
     let mut test_data = config.open(Split::Test)?;
     drop(reading);
     check(&config, &data, &test_data)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
-    let (train_data, validation_data) = match config.training.validation.0 {
-        0.0 => (data.clone(), None),
-        part => {
-            let (rest, held) = data.hold_out(part, config.seed);
+    let (train_data, validation_data) = match evaluated {
+        None => (data.clone(), None),
+        Some(evaluated) => {
+            let part = config.training.validation.0;
+            let (rest, held) = data.hold_out(&evaluated, part, config.seed);
             (rest, Some(held))
         }
     };

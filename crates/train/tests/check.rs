@@ -281,3 +281,32 @@ fn every_check_has_a_name_of_its_own() {
         assert!(CHECKS[..i].iter().all(|other| other.name != check.name), "{}", check.name);
     }
 }
+
+#[test]
+fn images_that_are_tested_on_in_another_size_are_an_error_if_the_model_does_not_take_them() {
+    let found = |layers: &str, test: &str| {
+        let text = format!(
+            "[data]\ntype = \"digits\"\ntransforms = [{{ type = \"RandomCrop\", size = [6, 6] }}]\n{test}\n\
+             [model]\nlayers = [{layers}]\n"
+        );
+        let mut config = Config::parse(&text, "my.toml").unwrap();
+        let (train, test) = (config.open(Split::Train).unwrap(), config.open(Split::Test).unwrap());
+        let report = check(&config, &train, &test).unwrap();
+        report.verdict().err().map(|error| error.message().to_owned())
+    };
+    let flat = "\"Flatten\", \"Linear\"";
+    let error = found(flat, "").unwrap();
+    let expected = "my.toml, line 1: images are tested on as [1, 8, 8], but the model is for [1, 6, 6], as \
+                    they are trained on; give `test_transforms` that end in this size, such as { type = \
+                    \"CenterCrop\", size = [6, 6] } (my.toml, line 6: layer 1, Linear, cannot follow";
+    assert!(error.starts_with(expected), "{error}");
+    let crop = "test_transforms = [{ type = \"CenterCrop\", size = [6, 6] }]";
+    assert_eq!(found(flat, crop), None);
+    assert_eq!(
+        found(
+            "{ type = \"AdaptiveAvgPool2d\", output_size = [2, 2] }, \"Flatten\", \"Linear\"",
+            ""
+        ),
+        None
+    );
+}

@@ -8,8 +8,13 @@ use std::path::Path;
 
 use gradus_tensor::{Error, Result};
 
+#[cfg(feature = "parquet")]
+use super::Missing;
 use super::archive::Source;
-use super::{CharText, CharTextOptions, LabelledImages, Table, cifar, stl10, svhn};
+use super::table::Format;
+use super::{
+    CharText, CharTextOptions, LabelledImages, Table, TableOptions, Target, cifar, stl10, svhn,
+};
 use crate::decode::decode;
 use crate::{Dataset, Split, idx, mat, npy};
 
@@ -36,7 +41,11 @@ pub const READERS: &[Reader] = &[
     Reader { name: "cifar100", read: |bytes| images(cifar::read_two(FILE, bytes, 100)) },
     Reader { name: "stl10", read: |bytes| images(stl10::read_one(bytes)) },
     Reader { name: "tar-gz", read: archive },
-    Reader { name: "csv", read: table },
+    Reader { name: "csv", read: csv },
+    #[cfg(feature = "parquet")]
+    Reader { name: "parquet", read: |bytes| columns(bytes, Format::Parquet) },
+    #[cfg(feature = "parquet")]
+    Reader { name: "arrow", read: |bytes| columns(bytes, Format::Arrow) },
     Reader { name: "text", read: text },
 ];
 
@@ -76,8 +85,23 @@ fn archive(bytes: &[u8]) -> Result<usize, String> {
     contents.map(|contents| contents.iter().map(|(_, bytes)| bytes.len()).sum()).map_err(text_of)
 }
 
-fn table(bytes: &[u8]) -> Result<usize, String> {
-    let table = Table::from_csv(Path::new(FILE), bytes, "y");
+fn csv(bytes: &[u8]) -> Result<usize, String> {
+    table(bytes, Format::Csv, &TableOptions::new("y", Target::Number))
+}
+
+/// A table whose columns are numbers, but for `c`.
+#[cfg(feature = "parquet")]
+fn columns(bytes: &[u8], format: Format) -> Result<usize, String> {
+    let options = TableOptions {
+        categorical: vec!["c".into()],
+        missing: Missing::DropRow,
+        ..TableOptions::new("y", Target::Number)
+    };
+    table(bytes, format, &options)
+}
+
+fn table(bytes: &[u8], format: Format, options: &TableOptions) -> Result<usize, String> {
+    let table = Table::from_bytes(Path::new(FILE), bytes, format, options);
     table.map(|table| table.len() * table.columns().len()).map_err(text_of)
 }
 

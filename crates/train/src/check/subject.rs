@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use gradus_data::{Collate, Dataset, Part};
 use gradus_nn::{Layer, Module, Sequential};
-use gradus_tensor::{Error, Result, Tensor, evaluate, manual_seed, rng_state, set_rng_state};
+use gradus_tensor::{
+    Error, ErrorKind, Result, Tensor, evaluate, manual_seed, rng_state, set_rng_state,
+};
 
 use super::memory::MemoryUse;
 use crate::config::AnyLoss;
-use crate::{Config, Data, Summary, Task};
+use crate::{Config, Data, DataSpec, Input, Summary, Task};
 
 /// At most so many samples are read of each part, for at most so long.
 const SAMPLES: (usize, Duration) = (256, Duration::from_millis(200));
@@ -113,6 +115,7 @@ impl<'a> Subject<'a> {
         let criterion = self.config.criterion(&spec)?;
         let flops: usize = summary.layers.iter().map(|layer| layer.flops).sum();
         self.summary = Some(summary);
+        self.try_test_size(&spec)?;
         if self.train.samples.is_empty() {
             return Ok(());
         }
@@ -123,6 +126,26 @@ impl<'a> Subject<'a> {
         self.memory = Some(MemoryUse::predict(self, &model, &criterion, trial.optimizer_bytes)?);
         self.trial = Some(trial);
         Ok(())
+    }
+
+    /// Tries the model on images as large as those it is tested on, which may be others.
+    fn try_test_size(&mut self, trained: &DataSpec) -> Result<()> {
+        let tested = self.test.data.spec();
+        let [size, other] = [trained, tested].map(|spec| spec.input.shape());
+        let (Input::Image { height, width, .. }, true) = (&trained.input, size != other) else {
+            return Ok(());
+        };
+        // The sizes that were inferred are those of its layers by now.
+        self.config.clone().model(tested).map(drop).map_err(|misfit| {
+            let message = format!(
+                "{}: images are tested on as {other:?}, but the model is for {size:?}, as they are \
+                 trained on; give `test_transforms` that end in this size, such as {{ type = \
+                 \"CenterCrop\", size = [{height}, {width}] }} ({})",
+                self.config.data.line(),
+                misfit.message()
+            );
+            Error::new(ErrorKind::Usage, message)
+        })
     }
 
     fn step(&mut self, model: &Sequential, criterion: &AnyLoss, size: usize) -> Result<Trial> {

@@ -30,6 +30,25 @@ impl Config {
     /// If their files are missing or damaged, or there are no samples.
     pub fn open(&mut self, split: Split) -> Result<Data> {
         let data = self.data.build(DATASETS, split)?;
+        self.seen(data, split)
+    }
+
+    /// The samples to train on as training sees them and, if some are held out to validate with, the
+    /// same samples as they are evaluated on: as those of the test part, without random transforms.
+    ///
+    /// # Errors
+    /// As [`open`](Config::open).
+    pub(crate) fn open_to_train(&mut self) -> Result<(Data, Option<Data>)> {
+        let data = self.data.build(DATASETS, Split::Train)?;
+        let evaluated = match self.training.validation.0 {
+            0.0 => None,
+            _ => Some(self.seen(data.clone(), Split::Test)?),
+        };
+        Ok((self.seen(data, Split::Train)?, evaluated))
+    }
+
+    /// The data after what is done to the images of one part.
+    fn seen(&mut self, data: Data, split: Split) -> Result<Data> {
         let data = match self.pipeline(split)? {
             pipeline if pipeline.is_empty() => data,
             pipeline => {

@@ -4,7 +4,6 @@
 //! Every message is looked at before it is decoded: what it claims must be in the file, and what its
 //! buffers unpack to is bounded.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::{MessageHeader, root_as_message};
 use gradus_tensor::{Error, ErrorKind, Result};
 
-use super::rows::{Place, Rows};
+use super::rows::{Place, Rows, most_unpacked};
 use super::schema::schema;
 use super::{TableOptions, arrow};
 
@@ -24,10 +23,8 @@ pub(super) const CONTINUATION: &[u8] = &[0xff; 4];
 
 /// Files above 8 GB are refused.
 const LARGEST: u64 = 8 << 30;
-/// No message unpacks to more bytes.
-const LARGEST_MESSAGE: u64 = 1 << 32;
 
-pub(super) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Rows> {
+pub(super) fn read(path: &Path, file: impl Read, options: &TableOptions) -> Result<Rows> {
     let name = path.display();
     let mut bytes = Vec::new();
     file.take(LARGEST)
@@ -41,9 +38,10 @@ pub(super) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Ro
     };
     let mut at = if bytes.starts_with(MAGIC) { MAGIC.len() + 2 } else { 0 };
     let buffer = Buffer::from_vec(bytes);
+    let most = most_unpacked(buffer.len() as u64);
     let mut decoder = StreamDecoder::new();
     let mut reader: Option<(Rows, Vec<usize>)> = None;
-    while let Some(length) = message(&buffer, at).map_err(|why| damaged(at, why))? {
+    while let Some(length) = message(&buffer, at, most).map_err(|why| damaged(at, why))? {
         let mut bytes = buffer.slice_with_length(at, length);
         let failed = |e: arrow_schema::ArrowError| damaged(at, e.to_string());
         while !bytes.is_empty() {
@@ -53,7 +51,8 @@ pub(super) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Ro
                 let columns = columns.map_err(|e| e.context(&name))?;
                 arrow::check_types(&fields, &columns).map_err(|e| e.context(&name))?;
                 let places = columns.iter().map(|column| column.at).collect();
-                reader = Some((Rows::new(path, Place::Row, columns, options), places));
+                let rows = Rows::new(path, Place::Row, columns, options);
+                reader = Some((rows.of_file(buffer.len() as u64), places));
             }
             if let (Some(batch), Some((rows, places))) = (batch, &mut reader) {
                 let first = rows.len() as u64;
@@ -68,8 +67,9 @@ pub(super) fn read(path: &Path, file: File, options: &TableOptions) -> Result<Ro
     }
 }
 
-/// The length of the message at an offset, with its body; none at the mark of the stream's end.
-fn message(bytes: &[u8], at: usize) -> Result<Option<usize>, String> {
+/// The length of the message at an offset, with its body, which unpacks to so many bytes at most; none
+/// at the mark of the stream's end.
+fn message(bytes: &[u8], at: usize, most: u64) -> Result<Option<usize>, String> {
     let rest = &bytes[at.min(bytes.len())..];
     // Every writer in use marks the end, so that a stream without a mark has lost some of its rows.
     let truncated = || format!("truncated: it ends at offset {}, before its end", bytes.len());
@@ -111,7 +111,7 @@ fn message(bytes: &[u8], at: usize) -> Result<Option<usize>, String> {
             }
         }
     }
-    match unpacked > LARGEST_MESSAGE {
+    match unpacked > most {
         true => Err(format!("a message claims to unpack to {unpacked} bytes")),
         false => Ok(Some(8 + size + body.len())),
     }

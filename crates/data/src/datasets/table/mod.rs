@@ -12,6 +12,8 @@ mod encoding;
 #[cfg(feature = "parquet")]
 mod ipc;
 #[cfg(feature = "parquet")]
+mod pages;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod rows;
 mod schema;
@@ -19,7 +21,6 @@ mod schema;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use gradus_tensor::{Error, ErrorKind, Result};
@@ -102,6 +103,11 @@ impl TableOptions {
 /// The path is that of a file, of which a part of the rows is chosen by a seed for testing; or of a
 /// folder with two files `train` and `test`, whose names end in `.csv`, `.tsv`, `.parquet`, `.arrow`,
 /// `.arrows` or `.feather`. The format is told by a file's content.
+///
+/// Parquet's texts are read plain or as dictionaries, not as differences (`DELTA_BYTE_ARRAY` and
+/// `DELTA_LENGTH_BYTE_ARRAY`), which may take any amount of memory. So may a file that claims more
+/// than it can hold in earnest: above 256 rows or 1,024 unpacked bytes for each of its bytes, a
+/// Parquet or Arrow file is refused.
 ///
 /// Numbers must be finite in single precision; booleans (in CSV, `true` and `false`) are 1 and 0. What
 /// is categorical, and what becomes of missing values, is [told](TableOptions), never guessed. A
@@ -202,11 +208,23 @@ impl Table {
         encoding.encode(format!("{file} ({split})"), &part)
     }
 
-    /// All rows of a CSV file that messages call `path`, with a number to predict.
-    pub(super) fn from_csv(path: &Path, csv: impl Read, target: &str) -> Result<Table> {
-        let options = TableOptions::new(target, Target::Number);
-        let rows = csv::read(path, csv, &options)?;
-        let encoding = Encoding::of(&rows, [Some(&rows), None], &options);
+    /// All rows of the bytes of a file that messages call `path`.
+    pub(super) fn from_bytes(
+        path: &Path,
+        bytes: &[u8],
+        format: Format,
+        options: &TableOptions,
+    ) -> Result<Table> {
+        let rows = match format {
+            Format::Csv => csv::read(path, bytes, options),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                columnar::parquet(path, bytes::Bytes::copy_from_slice(bytes), options)
+            }
+            #[cfg(feature = "parquet")]
+            Format::Arrow => columnar::arrow(path, bytes, options),
+        }?;
+        let encoding = Encoding::of(&rows, [Some(&rows), None], options);
         encoding.encode(path.display().to_string(), &rows)
     }
 
@@ -246,6 +264,15 @@ impl Dataset for Table {
     }
 }
 
+/// How a table is written.
+pub(super) enum Format {
+    Csv,
+    #[cfg(feature = "parquet")]
+    Parquet,
+    #[cfg(feature = "parquet")]
+    Arrow,
+}
+
 /// The file of a part, whatever its format.
 fn file_in(folder: &Path, part: &str) -> Result<PathBuf> {
     let endings = ["csv", "tsv", "parquet", "arrow", "arrows", "feather"];
@@ -271,8 +298,7 @@ fn read(path: &Path, options: &TableOptions) -> Result<Rows> {
     let mut start = Vec::new();
     (&mut file).take(6).read_to_end(&mut start).map_err(broken)?;
     file.rewind().map_err(broken)?;
-    // The libraries check what they read, but not all of it: a panic too is a damaged file.
-    let caught = catch_unwind(AssertUnwindSafe(|| match &start[..] {
+    match &start[..] {
         start if start.starts_with(b"PAR1") => columnar::parquet(path, file, options),
         start if start.starts_with(b"ARROW1") || start.starts_with(&[0xff; 4]) => {
             columnar::arrow(path, file, options)
@@ -286,18 +312,41 @@ fn read(path: &Path, options: &TableOptions) -> Result<Rows> {
             Err(Error::new(ErrorKind::Format, message))
         }
         _ => csv::read(path, file, options),
-    }));
-    caught.unwrap_or_else(|_| {
-        let message = format!("{name}: damaged, in a way that no more is known of; write it again");
-        Err(Error::new(ErrorKind::Format, message))
-    })
+    }
 }
 
 /// Formats that hold columns.
 #[cfg(feature = "parquet")]
 mod columnar {
-    pub(super) use super::ipc::read as arrow;
-    pub(super) use super::parquet::read as parquet;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use ::parquet::file::reader::ChunkReader;
+
+    use super::*;
+
+    pub(super) fn parquet<R: ChunkReader + 'static>(
+        path: &Path,
+        file: R,
+        options: &TableOptions,
+    ) -> Result<Rows> {
+        contained(path, || parquet::read(path, file, options))
+    }
+
+    pub(super) fn arrow(path: &Path, file: impl Read, options: &TableOptions) -> Result<Rows> {
+        contained(path, || ipc::read(path, file, options))
+    }
+
+    /// The libraries check what they read, but not all of it: a panic of theirs too is a damaged file.
+    /// Nothing outlives it, so nothing can be seen half done.
+    fn contained(path: &Path, read: impl FnOnce() -> Result<Rows>) -> Result<Rows> {
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let why =
+                text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason is known");
+            let message = format!("{}: damaged ({why}); write it again", path.display());
+            Err(Error::new(ErrorKind::Format, message))
+        })
+    }
 }
 
 /// Their libraries are left out.

@@ -38,6 +38,21 @@ pub(super) enum Place {
 /// No table has more cells: 4 GB of inputs.
 pub(super) const MOST_CELLS: usize = 1 << 30;
 
+/// No file that holds columns has more rows for each of its bytes. Even rows that differ in a single
+/// bit have fewer; only a damaged file, or one made to fill the memory, claims more.
+#[cfg(feature = "parquet")]
+const ROWS_PER_BYTE: u64 = 256;
+
+/// Nor does it unpack to more bytes for each of its bytes.
+#[cfg(feature = "parquet")]
+const UNPACKED_PER_BYTE: u64 = 1024;
+
+/// What the columns of a file may unpack to; of a small one, a few pages in any case.
+#[cfg(feature = "parquet")]
+pub(super) fn most_unpacked(file_bytes: u64) -> u64 {
+    file_bytes.saturating_mul(UNPACKED_PER_BYTE).saturating_add(1 << 20)
+}
+
 /// The rows of a file.
 #[derive(Clone)]
 pub(super) struct Rows {
@@ -50,6 +65,7 @@ pub(super) struct Rows {
     /// The rows to be left out.
     dropped: Vec<bool>,
     missing_values: Vec<String>,
+    most_rows: u64,
 }
 
 /// A column, and what it is.
@@ -162,7 +178,14 @@ impl Rows {
             numbers: Vec::new(),
             dropped: Vec::new(),
             missing_values: options.missing_values.clone(),
+            most_rows: u64::MAX,
         }
+    }
+
+    /// The same, of a file so long: the rows it can have are bounded.
+    #[cfg(feature = "parquet")]
+    pub(super) fn of_file(self, bytes: u64) -> Rows {
+        Rows { most_rows: bytes.saturating_mul(ROWS_PER_BYTE).saturating_add(1 << 16), ..self }
     }
 
     /// Makes room for rows, of which the reader counts the first as `first`; then each column is
@@ -177,6 +200,13 @@ impl Rows {
                 self.columns.len()
             );
             return Err(Error::new(ErrorKind::Data, message));
+        }
+        if rows as u64 > self.most_rows {
+            let message = format!(
+                "{}: it claims {rows} rows or more, and is too small for that; write it again",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Format, message));
         }
         self.numbers.extend((0..count as u64).map(|row| first + row));
         self.dropped.resize(rows, false);
@@ -266,6 +296,7 @@ impl Rows {
             numbers: rows.iter().map(|&row| self.numbers[row]).collect(),
             dropped: vec![false; rows.len()],
             missing_values: Vec::new(),
+            most_rows: self.most_rows,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It is told, never guessed: from a column's content follows nothing but errors.
 
+use std::collections::HashSet;
+
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::{TableOptions, Target};
@@ -86,8 +88,8 @@ pub(super) fn schema(names: &[String], options: &TableOptions) -> Result<Vec<Col
     if names.is_empty() {
         return wrong("the file is empty; it begins with a line of column names".to_owned());
     }
-    let twice = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
-    if let Some((_, name)) = twice {
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
         return wrong(format!("two columns are named {name:?}; rename one"));
     }
     let rules = options.missing_in.iter().map(|(name, _)| name);
