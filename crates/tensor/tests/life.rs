@@ -243,6 +243,29 @@ fn a_running_loss_after_backward_runs_in_flat_memory() {
     assert_flat(resident);
 }
 
+/// `GRADUS_STEPS` says how many; a million take a minute.
+#[test]
+fn training_steps_run_in_flat_memory() {
+    let _alone = alone();
+    let steps: usize = std::env::var("GRADUS_STEPS").map_or(10_000, |n| n.parse().unwrap());
+    let model = Model::new();
+    let mut resident = 0;
+    let (compiled, run) = counting(|| {
+        for i in 0..steps {
+            model.zero_grad();
+            model.loss(&[0, 2, 1]).backward();
+            model.step(1e-3).unwrap();
+            if i == steps / 5 {
+                resident = resident_bytes();
+            }
+        }
+    });
+    // The first step makes the buffers that all others overwrite.
+    assert!(compiled <= 2 && run as usize == steps, "{compiled} plans, {run} runs");
+    let grown = resident_bytes().saturating_sub(resident);
+    assert!(grown < 1 << 20, "memory grew by {grown} bytes in {steps} steps");
+}
+
 #[test]
 fn large_leaves_are_not_pinned_forever() {
     let _alone = alone();
