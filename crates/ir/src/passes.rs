@@ -5,6 +5,7 @@
 
 mod epilogues;
 mod factors;
+mod reach;
 mod winners;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ pub(crate) use factors::check_factors;
 /// Forward and backward together: what the backward pass can do without is left out, and ops that follow each
 /// other become one.
 pub fn join(graph: &Graph) -> Graph {
-    epilogues::epilogues(&drop_dead(&merge_equal(&winners::winners(graph))))
+    epilogues::epilogues(&drop_dead(&merge_equal(&winners::winners(&reach::reach(graph)))))
 }
 
 /// Simplify, merge equal nodes, drop unused ones.

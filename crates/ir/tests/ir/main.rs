@@ -13,6 +13,7 @@ mod plans;
 mod printing;
 mod program;
 mod random_program;
+mod reach;
 mod rng;
 mod saved;
 mod special_values;
