@@ -35,8 +35,10 @@ pub(super) struct Unit {
     pub rows: Range<usize>,
 }
 
-/// Fewer channels, or filters, of a group do not fill a panel.
-const CHANNELS: usize = 48;
+/// Fewer channels, or filters, of a group fill too little of a panel; with few taps they take less time elsewhere.
+const CHANNELS: usize = 16;
+const OF_FEW_TAPS: usize = 48;
+const FEW_TAPS: usize = 4;
 
 /// Numbers from a pixel's row of channels to the next: neighbours must not start on the same cache set.
 pub(super) fn row(channels: usize) -> usize {
@@ -49,7 +51,9 @@ impl Places {
         let groups = geometry.groups;
         let (channels, filters) = (size.channels / groups, size.filters / groups);
         let [height, width] = size.output;
-        if channels.min(filters) < CHANNELS || size.batch * height * width == 0 {
+        let few = size.kernel[0] * size.kernel[1] <= FEW_TAPS;
+        let least = if few { OF_FEW_TAPS } else { CHANNELS };
+        if channels.min(filters) < least || size.batch * height * width == 0 {
             return None;
         }
         let rows = (wanted / width).clamp(1, height);
