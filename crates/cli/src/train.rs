@@ -72,7 +72,7 @@ pub struct Train {
     out: Option<PathBuf>,
 
     /// Go on with an interrupted run: its folder, or `auto` for the one in --out, or else the newest
-    /// of the dataset that is not finished, or else a new one
+    /// of the dataset unless that is finished, or else a new one
     #[arg(long, value_name = "auto|DIR")]
     resume: Option<PathBuf>,
 

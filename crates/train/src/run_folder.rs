@@ -17,7 +17,7 @@
 //! Files are written under another name and renamed, so that a run that is killed leaves the file
 //! of before or a whole one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -123,6 +123,24 @@ impl RunFolder {
         (!folder.is_finished()).then_some(folder)
     }
 
+    /// Keeps other processes from training in the folder as long as what it returns lives, and no longer:
+    /// not after this one was killed either.
+    ///
+    /// # Errors
+    /// If another process, or a run of this one, trains in it.
+    pub(crate) fn claim(&self) -> Result<Option<File>> {
+        // Where folders cannot be opened, or have no locks, it is not known.
+        let Ok(folder) = File::open(&self.path) else { return Ok(None) };
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            let message = format!(
+                "{}: another process trains in this folder; wait for it, or stop it",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(Some(folder))
+    }
+
     /// Whether the run has ended and left its receipt.
     pub fn is_finished(&self) -> bool {
         self.path.join(RECEIPT).is_file()
@@ -152,14 +170,19 @@ impl RunFolder {
     /// If the run is not finished, or the file is not what it should be.
     pub fn receipt(&self) -> Result<Receipt> {
         if !self.is_finished() {
-            let folder = self.path.display();
-            let message = format!(
-                "{folder} has no {RECEIPT}: its run is not finished; gradus train --resume \
-                 {folder} goes on with it"
-            );
-            return Err(Error::new(ErrorKind::Usage, message));
+            return Err(self.unfinished_without(RECEIPT));
         }
         self.read_json(RECEIPT)
+    }
+
+    /// What a file that the end of a run makes is missing for.
+    fn unfinished_without(&self, file: &str) -> Error {
+        let folder = self.path.display();
+        let message = format!(
+            "{folder} has no {file}: its run is not finished; gradus train --resume {folder} goes \
+             on with it"
+        );
+        Error::new(ErrorKind::Usage, message)
     }
 
     /// The folder of a run there has been.
@@ -275,6 +298,9 @@ impl RunFolder {
     /// If the file cannot be read, is damaged, or holds another model than the configuration's.
     pub fn load_model(&self, config: &mut Config, spec: &DataSpec) -> Result<Sequential> {
         let path = self.path.join(MODEL);
+        if !path.exists() && !self.is_finished() {
+            return Err(self.unfinished_without(MODEL));
+        }
         let state = load_safetensors(&path)?;
         let model = config.model(spec).map_err(|error| self.broken(&error))?;
         model.load_state_dict(&state.into()).map_err(|error| error.context(path.display()))?;

@@ -182,12 +182,14 @@ pub fn run_observed(
         DataLoader::new(samples).batch_size(256).workers(options.workers)
     });
     let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
+    let lr = optimizer.lr();
     let schedule = config.schedule(&mut *optimizer, steps_per_epoch)?;
     let mut test_metrics = config.metrics(&spec)?;
 
     // The configuration is resolved by now: every default and inferred size is in it.
     let tried_out = options.fast_dev_run || options.overfit_one_batch;
     let folder = if tried_out { None } else { Some(open_folder(&config, options)?) };
+    let _claim = folder.as_ref().map(RunFolder::claim).transpose()?;
     if let Some(folder) = &folder {
         // One that is to train for longer is not.
         let finished = || Ok::<_, Error>(folder.receipt()?.config == config_hash(&config));
@@ -202,6 +204,14 @@ pub fn run_observed(
                 times: None,
                 ended: Ended::Finished,
             });
+        }
+        if !folder.checkpoints().names()?.is_empty()
+            && config.has_other_rates(&folder.config()?, lr, steps_per_epoch)?
+        {
+            progress.warning(
+                "the learning rates follow from the length of the run, which began with another: from here on \
+                 they are those of this one; gradus verify, which trains anew, will not confirm the run",
+            );
         }
         // The configuration first: with it, the folder is that of a run.
         folder.save_config(&config)?;
@@ -306,6 +316,7 @@ pub fn run_observed(
             step: receipt.steps,
             seconds: fit.seconds + evaluating.elapsed().as_secs_f64(),
             weights_sha256: receipt.weights.clone(),
+            restored: receipt.restored,
             data_sha256: Some(receipt.train_data.clone()),
             time: times.as_ref().map(|(split, _)| *split),
             bottleneck: times.as_ref().map(|(_, verdict)| verdict.clone()),

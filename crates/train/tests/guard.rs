@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gradus_data::{Array, DataLoader, Dataset};
+use gradus_data::{Array, DataLoader, Dataset, Subset};
 use gradus_nn::optim::lr_scheduler::{CosineAnnealingLR, LRScheduler};
 use gradus_nn::optim::{Adam, Optimizer, SGD};
 use gradus_nn::{
@@ -99,6 +99,20 @@ fn what_is_not_finite_stops_the_run_before_the_update() {
     assert_eq!(weight_hash(&model).unwrap(), reference(), "an update was made");
 }
 
+/// A part of the data names its samples as the whole does.
+#[test]
+fn samples_of_a_part_are_those_of_the_whole() {
+    let part = Subset::new(Hills { samples: 40, broken: Some(17) }, vec![30, 17, 5]).unwrap();
+    let model = network();
+    let objective = Supervised::new(&model, &loss);
+    let mut trainer = Trainer::new(SGD::new(model.parameters(), 0.1)).epochs(1);
+    let loader = DataLoader::new(part).batch_size(3);
+    let error = trainer.fit(&objective, &loader, None).unwrap_err();
+    let message = error.message();
+    assert!(message.contains("samples of the batch: 30, 17, 5\n"), "{message}");
+    assert!(message.contains("not finite themselves: sample 17\n"), "{message}");
+}
+
 #[test]
 fn the_first_layer_that_is_not_finite_is_named() {
     manual_seed(0);
@@ -127,6 +141,29 @@ fn the_first_layer_that_is_not_finite_is_named() {
     // Without the guard nobody looks.
     let mut trainer = Trainer::new(SGD::new(weight.parameters(), 0.1)).epochs(1).guard(false);
     trainer.fit(&objective, &loader(8, 8), None).unwrap();
+}
+
+/// Clipping by value makes a number of an infinite gradient, which says nothing about the loss.
+#[test]
+fn an_infinite_gradient_is_seen_before_it_is_clipped() {
+    // √x at 0, of a bias alone.
+    let model = Linear::new(4, 1);
+    model.weight.set(&Tensor::zeros([1, 4], DType::F32));
+    let bias = model.bias.clone().unwrap();
+    bias.set(&Tensor::zeros([1], DType::F32));
+    let rooted = |predictions: &Tensor, _: &Tensor| predictions.sqrt().mean();
+    let objective = Supervised::new(&model, &rooted);
+    for (accumulate, norm) in [(1, None), (1, Some(1.0)), (2, None)] {
+        let optimizer = SGD::new(vec![bias.clone()], 0.1);
+        let trainer = Trainer::new(optimizer).epochs(1).accumulate(accumulate).clip_value(0.5);
+        let mut trainer = match norm {
+            Some(max) => trainer.clip_norm(max),
+            None => trainer,
+        };
+        let error = trainer.fit(&objective, &loader(8, 8), None).unwrap_err();
+        assert!(error.message().contains("gradient is inf"), "{error}");
+        assert_eq!(bias.value().detach().to_vec::<f32>().unwrap(), [0.0]);
+    }
 }
 
 /// In mid-step, with dropout and batch normalisation: the dump gives the loss of then, and looking

@@ -305,13 +305,14 @@ fn validations_in_mid_epoch_are_logged_and_decide() {
     config.training.validation = config::Probability(0.1);
     config.training.validate_steps = count(20);
     config.training.early_stopping = count(3);
+    config.training.restore_best = true;
     let progress = Progress::new(true);
     let alone = new_folder("validated");
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(TensorBoard::new())];
     let outcome = run_observed(&config, &into(&alone), &progress, observers).unwrap();
     assert!(matches!(outcome.ended, Ended::Stopped(why) if why.starts_with("early stopping")));
 
-    let history = History::read(&alone).unwrap();
+    let mut history = History::read(&alone).unwrap();
     let rows: Vec<_> = history.validations.iter().map(|v| (v.step, v.epoch)).collect();
     // An epoch has 41 steps; the run stops with the fourth look, and the rest of its epoch is looked at no more.
     assert_eq!(rows, [(20, 1), (40, 1), (60, 2), (80, 2)]);
@@ -321,6 +322,13 @@ fn validations_in_mid_epoch_are_logged_and_decide() {
     assert_eq!(of_epochs, [Some(history.validations[1].validation); 2]);
     let names = RunFolder::open(&alone).unwrap().checkpoints().names().unwrap();
     assert_eq!(names.first().unwrap(), "step-0000000020", "the best is kept");
+
+    // Without those of mid-epoch, the curve would be a point for each epoch.
+    let curve = |history: &History| render(history, None).unwrap();
+    let drawn = curve(&history);
+    assert!(drawn.contains("those after step 20, the best"));
+    history.validations.remove(0);
+    assert_ne!(curve(&history), drawn, "the report draws validations in mid-epoch");
 
     let table = fs::read_to_string(alone.join("validations.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();

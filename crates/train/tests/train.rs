@@ -91,6 +91,13 @@ fn a_run_can_be_evaluated_again() {
     let predicted = no_grad(|| logits.argmax(1)).to_vec::<i64>().unwrap();
     let hits = (0..360).filter(|&i| predicted[i] == label(&data, i)).count();
     assert_eq!(hits as f64 / 360.0, test.accuracy().unwrap());
+
+    // Before its end, a run has no model, and a path to check is not what is wrong.
+    for file in ["receipt.json", "model.safetensors"] {
+        fs::remove_file(out.join(file)).unwrap();
+    }
+    let error = folder.load_model(&mut config, &spec).err().unwrap();
+    assert!(error.message().contains("its run is not finished; gradus train --resume"), "{error}");
 }
 
 fn label(data: &Data, index: usize) -> i64 {
@@ -144,6 +151,21 @@ fn without_data_no_folder_is_made() {
     let error = train(&config, 0, Some(&out), &Progress::new(true)).unwrap_err();
     assert!(error.message().contains("nowhere"), "{error}");
     assert!(!out.exists());
+}
+
+/// A scheduler that starts a run again before the one before has ended does no harm.
+#[cfg(unix)]
+#[test]
+fn one_process_trains_in_a_folder() {
+    let out = new_folder("claimed");
+    fs::create_dir_all(&out).unwrap();
+    let other = fs::File::open(&out).unwrap();
+    other.lock().unwrap();
+    let error = train(&short(), 0, Some(&out), &Progress::new(true)).unwrap_err();
+    assert!(error.message().contains("another process trains in this folder"), "{error}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    other.unlock().unwrap();
+    train(&short(), 0, Some(&out), &Progress::new(true)).unwrap();
 }
 
 #[test]

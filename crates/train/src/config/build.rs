@@ -9,14 +9,15 @@ use std::num::NonZeroUsize;
 use gradus_data::transforms::{MixedParts, Mixing, Pipeline};
 use gradus_data::{DataLoader, Dataset, Split};
 use gradus_nn::optim::Optimizer;
+use gradus_nn::optim::lr_scheduler::Schedule;
 use gradus_nn::{Layer, Module, Sequential};
 use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor, evaluate, no_grad};
 
 use super::layers::batch_of;
 use super::{
-    AnyLoss, AnyMetric, AnyOptimizer, BATCH_TRANSFORMS, Choice, Config, DATASETS, LAYERS, LOSSES,
-    LayerInput, METRICS, MetricInput, OPTIMIZERS, RunLength, SCHEDULES, Scheduler, TRANSFORMS,
-    Value,
+    AnyLoss, AnyMetric, AnyOptimizer, AnySchedule, BATCH_TRANSFORMS, Choice, Config, DATASETS,
+    LAYERS, LOSSES, LayerInput, METRICS, MetricInput, OPTIMIZERS, RunLength, SCHEDULES, Scheduler,
+    TRANSFORMS, Value,
 };
 use crate::data::{Data, DataSpec, Input, Samples, Task};
 
@@ -258,12 +259,42 @@ impl Config {
         optimizer: &mut dyn Optimizer,
         steps_per_epoch: usize,
     ) -> Result<Option<Scheduler>> {
-        let max_steps = self.training.max_steps.map(NonZeroUsize::get);
-        let run = RunLength { lr: optimizer.lr(), epochs: self.epochs, steps_per_epoch, max_steps };
+        let run = self.length(optimizer.lr(), steps_per_epoch);
         let Some(choice) = &mut self.schedule else { return Ok(None) };
         let schedule = choice.build(SCHEDULES, run)?;
         let wrong = |error: Error| choice.place().error(error.message());
         schedule.drive(optimizer).map(Some).map_err(wrong)
+    }
+
+    fn length(&self, lr: f64, steps_per_epoch: usize) -> RunLength {
+        let max_steps = self.training.max_steps.map(NonZeroUsize::get);
+        RunLength { lr, epochs: self.epochs, steps_per_epoch, max_steps }
+    }
+
+    /// Whether a run of another length, but otherwise as this one, has other learning rates as long as
+    /// both go on. `lr` is the optimizer's own.
+    ///
+    /// # Errors
+    /// If the schedule's keys make no sense.
+    pub(crate) fn has_other_rates(
+        &self,
+        other: &Config,
+        lr: f64,
+        steps_per_epoch: usize,
+    ) -> Result<bool> {
+        let Some(choice) = &self.schedule else { return Ok(false) };
+        let runs = [self, other].map(|config| config.length(lr, steps_per_epoch));
+        if runs[0] == runs[1] {
+            return Ok(false);
+        }
+        let [mine, others] = runs.map(|run| choice.clone().build(SCHEDULES, run));
+        let (AnySchedule::Planned(mine, every), AnySchedule::Planned(others, _)) = (mine?, others?)
+        else {
+            return Ok(false);
+        };
+        let [steps, of_other] = runs.map(|run| run.count(every) as u64);
+        let rate = |schedule: &dyn Schedule, step| schedule.lr(step, lr, 0).to_bits();
+        Ok((0..steps.min(of_other)).any(|step| rate(&mine, step) != rate(&others, step)))
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Every {
 pub enum AnySchedule {
     /// A function of the epoch or the step.
     Planned(Box<dyn Schedule>, Every),
-    /// Looks at the mean training loss after each epoch.
+    /// Looks at the loss after each epoch: that of the validation, if there is one.
     Plateau(ReduceLROnPlateau),
 }
 
@@ -48,7 +48,7 @@ pub enum AnySchedule {
 pub enum Scheduler {
     /// A function of the epoch or the step.
     Planned(LRScheduler, Every),
-    /// Looks at the mean training loss after each epoch.
+    /// Looks at the loss after each epoch: that of the validation, if there is one.
     Plateau(ReduceLROnPlateau),
 }
 
@@ -151,7 +151,7 @@ table! {
             .three_phase(three_phase);
         planned(schedule, Every::Step, 0)
     };
-    /// Multiplies the rate by `factor` when the training loss has not fallen for `patience` epochs.
+    /// Multiplies the rate by `factor` when the (validation) loss has not fallen for `patience` epochs.
     "ReduceLROnPlateau" {
         factor: Probability = Probability(0.1),
         patience: usize = 10,
@@ -184,7 +184,7 @@ fn planned(schedule: impl Schedule + 'static, every: Every, warmup: usize) -> Re
 
 impl RunLength {
     /// How many epochs or steps the run has.
-    fn count(&self, every: Every) -> usize {
+    pub(super) fn count(&self, every: Every) -> usize {
         match every {
             Every::Epoch => self.epochs,
             Every::Step => {
@@ -344,6 +344,26 @@ mod tests {
         let rates = rates(schedule);
         assert_eq!(rates[..4], [0.2, 0.4, 0.6, 0.8]);
         assert!(rates[4] < 0.8 && rates[9] < 0.05 && rates[9] > 0.0, "{rates:?}");
+    }
+
+    #[test]
+    fn only_what_takes_the_run_depends_on_its_length() {
+        let config = |schedule: &str, epochs| {
+            let text = format!("{}[schedule]\n{schedule}\n", crate::config::DEFAULT);
+            Config { epochs, ..Config::parse(&text, "test").unwrap() }
+        };
+        for (schedule, depends) in [
+            ("type = \"OneCycleLR\"", true),
+            ("type = \"CosineAnnealingLR\"", true),
+            ("type = \"CosineAnnealingLR\"\nt_max = 3", false),
+            ("type = \"PolynomialLR\"\nwarmup = 1", true),
+            ("type = \"StepLR\"\nstep_size = 2", false),
+            ("type = \"ReduceLROnPlateau\"", false),
+        ] {
+            let [short, long] = [3, 4].map(|epochs| config(schedule, epochs));
+            assert_eq!(long.has_other_rates(&short, 0.1, 5).unwrap(), depends, "{schedule}");
+            assert!(!long.has_other_rates(&long, 0.1, 5).unwrap(), "{schedule}");
+        }
     }
 
     #[test]

@@ -302,6 +302,9 @@ pub struct RunEnd {
     pub seconds: f64,
     /// The SHA-256 of the weights, as the receipt has it.
     pub weights_sha256: String,
+    /// The step after which they were, if those of the best validation were restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
     /// The SHA-256 of the training data, if it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,

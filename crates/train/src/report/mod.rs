@@ -19,7 +19,7 @@ use gradus_tensor::Result;
 use self::chart::{Chart, Series};
 use self::html::{escape, fact_table, page};
 use crate::data::Task;
-use crate::log::{EpochEnd, History, StepEnd, TimeSplit, utc};
+use crate::log::{EpochEnd, History, StepEnd, TimeSplit, ValidationEnd, utc};
 use crate::metrics::ScoreValue;
 use crate::numbers::{duration, thousands};
 use crate::trainer::Validation;
@@ -170,10 +170,10 @@ fn means(history: &History, value: impl Fn(&EpochEnd) -> f64) -> Vec<(f64, f64)>
     starts.zip(&history.epochs).map(point).collect()
 }
 
-/// What validation has found, at the step at which it looked.
+/// What validation has found, in mid-epoch or at the end of one, at the step at which it looked.
 fn validated(history: &History, value: impl Fn(&Validation) -> Option<f64>) -> Vec<(f64, f64)> {
-    let point = |e: &EpochEnd| Some((e.step as f64, value(e.metrics.validation.as_ref()?)?));
-    history.epochs.iter().filter_map(point).collect()
+    let point = |v: &ValidationEnd| Some((v.step as f64, value(&v.validation)?));
+    history.validations.iter().filter_map(point).collect()
 }
 
 /// What the score of a run is called, and whether it is a share.
@@ -235,6 +235,8 @@ fn origin(history: &History) -> String {
         ("test samples", thousands(start.test_samples as u64)),
     ];
     if let Some(end) = &history.end {
+        let best = |step| ("weights", format!("those after step {step}, the best"));
+        facts.extend(end.restored.map(best));
         facts.push(("weights, SHA-256", end.weights_sha256.clone()));
         facts.extend(end.data_sha256.clone().map(|hash| ("training data, SHA-256", hash)));
     }

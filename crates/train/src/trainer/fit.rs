@@ -136,9 +136,13 @@ impl Trainer<'_> {
                     run.accumulated.finish(&parameters);
                 }
 
-                // Clipping, and the last look before the update.
+                // Clipping, and the last look before the update. Clipped by value, what is infinite would
+                // be a number.
                 self.each(|c| c.on_gradients(run.batch, &parameters))?;
                 if let Some(bound) = self.options.clip_value {
+                    if self.options.guard {
+                        guard::check_gradients(&parameters, None);
+                    }
                     clip_grad_value_(&parameters, bound);
                 }
                 let norm = self.options.clip_norm.map(|max| clip_grad_norm_(&parameters, max));

@@ -81,8 +81,12 @@ impl<O: Objective> Attempt<'_, O> {
         let dumps = trainer.dumps.as_ref();
         let kept = dumps.and_then(|dumps| self.keep(error, &samples, dumps, trainer));
         let mut lines = vec![error.message().to_owned(), self.first_bad()];
-        let numbers = samples.iter().map(usize::to_string);
-        lines.push(format!("samples of the batch: {}", listed(numbers)));
+        // As the data know them: a position in what is left after a split is in nobody's files.
+        let names = samples.iter().map(|&sample| {
+            let name = (self.name)(sample);
+            name.strip_prefix("sample ").map(str::to_owned).unwrap_or(name)
+        });
+        lines.push(format!("samples of the batch: {}", listed(names)));
         lines.extend(self.bad_samples(&samples));
         lines.push(
             "no parameter was changed; training diverged, try a lower learning rate or clip the \
