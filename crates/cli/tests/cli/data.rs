@@ -220,7 +220,9 @@ fn transforms_are_part_of_the_configuration() {
              [model]\nlayers = [\"Flatten\", \"Linear\"]\n[train]\nepochs = 2\n"
         )
     };
-    let good = "transforms = [{ type = \"Resize\", size = 6 }, { type = \"RandomCrop\", size = [6, 6] }]\n\
+    let good = "transforms = [{ type = \"Resize\", size = 6 }, { type = \"RandomCrop\", size = [6, 6] },\n\
+                { type = \"RandomAffine\", degrees = 9, shear = 5 },\n\
+                { type = \"RandomRotation\", degrees = [0, 9] }]\n\
                 test_transforms = [{ type = \"Resize\", size = [6, 6] }]";
     fs::write(dir.join("my.toml"), config(good)).unwrap();
     let table = succeeds(&dir, &["summary", "my.toml"]);
@@ -239,6 +241,7 @@ fn transforms_are_part_of_the_configuration() {
         ("transforms = [\"Resize\"]", "Resize: `size` is missing"),
         ("transforms = [{ type = \"Pad\", padding = 1, fill = 300 }]", "from 0 to 255"),
         ("transforms = [{ type = \"RandomCrop\", size = 9 }]", "no window of 9×9 fits"),
+        ("transforms = [{ type = \"RandomRotation\", degrees = [9, -9] }]", "[from, to]"),
     ];
     for (transforms, expected) in mistakes {
         fs::write(dir.join("bad.toml"), config(transforms)).unwrap();
