@@ -158,6 +158,20 @@ fn write_squares(dir: &Path, shades: &[(&str, u8)]) {
     }
 }
 
+/// Images that cannot all be in memory are refused before any is asked for.
+#[test]
+fn folders_that_exceed_the_memory_are_refused() {
+    let dir = folder("exceeds");
+    let names: Vec<String> = (0..800).map(|i| format!("many/{}/{i}.png", i % 2)).collect();
+    write_squares(&dir, &names.iter().map(|name| (&name[..], 9)).collect::<Vec<_>>());
+    let config = "[data]\ntype = \"image-folder\"\npath = \"many\"\nresize = [16384, 16384]\n\
+                  [model]\nlayers = [\"Flatten\", \"Linear\"]\n";
+    fs::write(dir.join("many.toml"), config).unwrap();
+    let error = fails(&dir, &["train", "many.toml"], 1);
+    assert!(error.contains("640 images take 515.4 GB in memory, but the machine has"), "{error}");
+    assert!(error.contains("set `in_memory = false`"), "{error}");
+}
+
 #[test]
 fn lint_finds_leaks_and_unreadable_files() {
     let dir = folder("lint");
