@@ -158,6 +158,57 @@ fn write_squares(dir: &Path, shades: &[(&str, u8)]) {
     }
 }
 
+/// One bad file may be left out of training if so many are declared: its name is said, and for any
+/// number of workers the same weights come out. One more ends the run, and so does one to test on.
+#[test]
+fn bad_samples_are_left_out_up_to_a_number() {
+    let dir = folder("skip_errors");
+    let names: Vec<String> = ["train", "test"]
+        .iter()
+        .flat_map(|part| (1..9).map(move |i| (part, i)))
+        .map(|(part, i)| format!("photos/{part}/{}/{i}.png", ["dark", "light"][i % 2]))
+        .collect();
+    let shades: Vec<(&str, u8)> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (&name[..], 200 * (i % 2) as u8 + i as u8))
+        .collect();
+    write_squares(&dir, &shades);
+    fs::write(dir.join("photos/train/dark/0.png"), "no image").unwrap();
+    let config = |skip: &str, in_memory: &str| {
+        let text = format!(
+            "[data]\ntype = \"image-folder\"\npath = \"photos\"\n{in_memory}\n\
+             transforms = [\"RandomHorizontalFlip\"]\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n\
+             [train]\nepochs = 2\nbatch_size = 3\n{skip}"
+        );
+        fs::write(dir.join("photos.toml"), text).unwrap();
+    };
+    let train = |out: &str, workers: &str| {
+        gradus(&dir, &["train", "photos.toml", "--out", out, "--workers", workers])
+    };
+    config("", "");
+    assert!(train("strict", "0").err.contains("0.png"));
+    config("skip_errors = 1", "");
+    let weights = ["0", "2"].map(|workers| {
+        let out = format!("lenient{workers}");
+        let outcome = train(&out, workers);
+        assert_eq!(outcome.code, 0, "{}", outcome.err);
+        let said = format!("{}{}", outcome.out, outcome.err);
+        assert!(said.contains("0.png") && said.contains("it was left out"), "{said}");
+        fs::read(dir.join(out).join("model.safetensors")).unwrap()
+    });
+    assert_eq!(weights[0], weights[1]);
+    assert_eq!(gradus(&dir, &["verify", "lenient2"]).code, 0);
+    config("skip_errors = 1", "in_memory = true");
+    assert!(train("memory", "0").err.contains("photos.toml, line 1: `in_memory` reads all"));
+    fs::write(dir.join("photos/train/light/9.png"), "no image").unwrap();
+    config("skip_errors = 1", "");
+    assert!(train("two", "0").err.contains("2 of the 10 looked at cannot be read"));
+    config("skip_errors = 2", "");
+    fs::write(dir.join("photos/test/light/9.png"), "no image").unwrap();
+    assert!(train("test", "0").err.contains("photos (test): sample"));
+}
+
 /// Images that cannot all be in memory are refused before any is asked for.
 #[test]
 fn folders_that_exceed_the_memory_are_refused() {
