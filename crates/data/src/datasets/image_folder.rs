@@ -335,7 +335,20 @@ fn images(dir: &Path) -> Result<Vec<PathBuf>> {
         let ending = path.extension().and_then(OsStr::to_str);
         ending.is_some_and(|e| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(e)))
     };
-    let images: Vec<PathBuf> = entries(dir)?.into_iter().filter(is_image).collect();
+    let all = entries(dir)?;
+    // Whether they are of the class or not is not guessed.
+    for folder in all.iter().filter(|path| path.is_dir()) {
+        if entries(folder)?.iter().any(is_image) {
+            let message = format!(
+                "{}: a folder of images within the folder of a class; move its images to {}, or the \
+                 folder to another place",
+                folder.display(),
+                dir.display()
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+    }
+    let images: Vec<PathBuf> = all.into_iter().filter(is_image).collect();
     if images.is_empty() {
         let message = format!(
             "{}: there are no images in it (files that end in {})",
