@@ -183,7 +183,7 @@ impl<D: Dataset + 'static> DataLoader<D> {
 
     /// How many samples of an epoch may be left out because they cannot be had: their batches are
     /// then smaller, and [`skipped`](DataLoader::skipped) says why. One more is an error, and so is
-    /// a batch without a good sample.
+    /// a batch without a good sample. An epoch that is [resumed](DataLoader::seek) counts from there.
     pub fn skip_errors(mut self, most: usize) -> DataLoader<D> {
         self.skip_errors = most;
         self

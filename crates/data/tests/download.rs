@@ -273,4 +273,7 @@ fn where_no_mirror_helps_each_answer_is_told() {
         assert!(error.contains(&expected), "{error}\n{expected}");
     }
     assert!(!folder.0.join(NAME).exists());
+    fs::write(folder.0.join(NAME), "another file").unwrap();
+    let error = fetch(&[&gone], &folder.0).unwrap_err().to_string();
+    assert!(error.contains("could not be fetched (what is there has another MD5); "), "{error}");
 }

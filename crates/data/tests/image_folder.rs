@@ -188,6 +188,36 @@ fn folders_that_make_no_sense_are_named() {
     assert!(text.starts_with("no/such.png: "), "{text}");
 }
 
+/// Images deeper than a class are those of nobody: they are not left out without a word.
+#[test]
+fn folders_within_a_class_are_named() {
+    let dir = Folder::new("nested");
+    for path in ["cat/1.png", "cat/2.png", "cat/more/3.png", "dog/4.png", "dog/5.png"] {
+        dir.image(path, (3, 2), [1, 2, 3]);
+    }
+    fs::create_dir(dir.0.join("dog/notes")).unwrap();
+    let error = dir.open(Split::Train, ImageFolderOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("cat/more: a folder of images within"), "{error}");
+    fs::remove_dir_all(dir.0.join("cat/more")).unwrap();
+    assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
+}
+
+/// A bad file says so when it is asked for; the size of the others is that of the first good one.
+#[test]
+fn a_bad_first_image_is_one_bad_sample() {
+    let dir = Folder::new("bad-first");
+    for (path, side) in [("a/1.png", 1), ("a/2.png", 3), ("b/3.png", 3), ("b/4.png", 2)] {
+        dir.image(&format!("train/{path}"), (side, 2), [1, 2, 3]);
+        dir.image(&format!("test/{path}"), (side, 2), [1, 2, 3]);
+    }
+    fs::write(dir.0.join("train/a/1.png"), "no image").unwrap();
+    let folder = dir.open(Split::Train, ImageFolderOptions::default()).unwrap();
+    assert_eq!(folder.image_size(), Some(ImageSize { height: 2, width: 3 }));
+    let error = |index: usize| folder.get(index).unwrap_err().to_string();
+    assert!(error(0).contains("1.png: no PNG") && folder.get(2).is_ok());
+    assert!(error(3).contains("a/2.png, the first, is 2×3"), "{}", error(3));
+}
+
 #[test]
 fn cifar_as_jpeg_files() {
     let Some(dir) = std::env::var_os("GRADUS_DATA").map(|dir| PathBuf::from(dir).join("cifar10"))

@@ -245,6 +245,48 @@ fn damaged_files_are_refused() {
     }
 }
 
+/// A column that never changes in training is only shifted, also where its mean is rounded: ten times
+/// 0.1 is not 1. Divided by that deviation, another number in the test part would be 10¹⁶.
+#[test]
+fn constant_columns_are_not_scaled() {
+    let folder = std::env::temp_dir().join(format!("gradus-{}-constant", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let rows = |a: &str| format!("a,y\n{}", format!("{a},1\n").repeat(10));
+    std::fs::write(folder.join("train.csv"), rows("0.1")).unwrap();
+    std::fs::write(folder.join("test.csv"), rows("0.2")).unwrap();
+    let input = |split| {
+        let table = Table::open(&folder, split, &TableOptions::new("y", Target::Number)).unwrap();
+        let (input, _) = table.get(0).unwrap();
+        input.data()[0]
+    };
+    assert!(input(Split::Train).abs() < 1e-6, "{}", input(Split::Train));
+    assert!((input(Split::Test) - 0.1).abs() < 1e-6, "{}", input(Split::Test));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What follows an open quote would become a part of its cell, and its rows be lost.
+#[test]
+fn quotes_that_are_never_closed_are_refused() {
+    let open = |rows: &str| {
+        let file = Temporary::new("quotes.csv", format!("y,c\n{rows}").as_bytes());
+        let options = TableOptions {
+            categorical: vec!["c".into()],
+            test_fraction: 0.5,
+            ..TableOptions::new("y", Target::Number)
+        };
+        Table::open(&file.0, Split::Train, &options).map(|table| table.len())
+    };
+    for sound in
+        ["1,a\n2,\"b\"\n", "1,a\n2,\"b\"", "1,\"a\n,\"\n2,b\"\n", "1,\"\"\"a\"\n2,\"\"\"\"\r\n"]
+    {
+        assert_eq!(open(sound).unwrap(), 1, "{sound}");
+    }
+    for open_ended in ["1,a\n2,\"b\n3,a\n", "1,a\n2,\"b", "1,a\n2,\"b\"\"\n3,c"] {
+        let error = open(open_ended).unwrap_err().to_string();
+        assert!(error.contains("quotes.csv, line 3: truncated, or a quote"), "{error}");
+    }
+}
+
 #[test]
 fn delimiters_and_folders_are_told() {
     let semicolons = Temporary::new("semicolons.csv", b"x;y\n1;2\n3;4\n");

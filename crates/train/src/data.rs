@@ -28,19 +28,22 @@ impl Data {
         Data { samples: Arc::new(samples), spec }
     }
 
-    /// The same with its images transformed, and as large as they are then.
+    /// The same with its images transformed, and as large as the first is then; up to `skip_errors`
+    /// before it may be bad.
     ///
     /// # Errors
     /// If the samples are no images, or the first one cannot be transformed.
-    pub fn transformed(self, pipeline: Pipeline) -> Result<Data> {
+    pub fn transformed(self, pipeline: Pipeline, skip_errors: usize) -> Result<Data> {
         let Data { samples, mut spec } = self;
         let Input::Image { channels, height, width, mean, std } = &mut spec.input else {
             let message = "transforms are for images, and these data are none; leave them out";
             return Err(Error::new(ErrorKind::Usage, message));
         };
         let samples = pipeline.over(samples);
+        let mut first = (0..samples.len()).take(skip_errors.saturating_add(1));
+        let good = first.find_map(|index| samples.get(index).ok());
         if !samples.is_empty()
-            && let Part::Image(image) = samples.get(0)?.0
+            && let Part::Image(image) = good.map_or_else(|| samples.get(0), Ok)?.0
             && let [c, h, w] = image.pixels().shape()[..]
         {
             (*channels, *height, *width) = (c, h, w);

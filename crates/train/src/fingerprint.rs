@@ -22,18 +22,18 @@ const SAMPLED: usize = 64;
 /// that it began with, before anything else happens.
 ///
 /// # Errors
-/// If they differ, unless they may, or a sample cannot be had.
+/// If they differ, unless they may.
 pub(crate) fn hash_data(
     folder: &RunFolder,
     [train, test]: [Samples; 2],
     may_differ: bool,
     progress: &Progress,
 ) -> Result<JoinHandle<Result<Fingerprint>>> {
-    let mut now = Fingerprint::sampled(&train, &test)?;
+    let mut now = Fingerprint::sampled(&train, &test);
     if let Some(then) = folder.fingerprint()? {
         if then.is_complete() {
             let _reading = progress.reading("the data, to compare them with those of before");
-            now = now.complete(&train, &test)?;
+            now = now.complete(&train, &test);
         }
         match now.compare(&then) {
             Err(error) if may_differ => progress.warning(error.message()),
@@ -53,7 +53,7 @@ pub(crate) fn hash_data(
     let folder = folder.clone();
     Ok(thread::spawn(move || {
         if !now.is_complete() {
-            now = now.complete(&train, &test)?;
+            now = now.complete(&train, &test);
             folder.save_fingerprint(&now)?;
         }
         Ok(now)
@@ -80,15 +80,15 @@ pub(crate) struct Part {
 
 impl Fingerprint {
     /// That of two parts, by some of their samples.
-    pub fn sampled(train: &Samples, test: &Samples) -> Result<Fingerprint> {
-        Ok(Fingerprint { train: Part::sampled(train)?, test: Part::sampled(test)? })
+    pub fn sampled(train: &Samples, test: &Samples) -> Fingerprint {
+        Fingerprint { train: Part::sampled(train), test: Part::sampled(test) }
     }
 
     /// Hashes all samples. It takes as long as reading them.
-    pub fn complete(mut self, train: &Samples, test: &Samples) -> Result<Fingerprint> {
-        self.train.all = Some(data_hash(train)?);
-        self.test.all = Some(data_hash(test)?);
-        Ok(self)
+    pub fn complete(mut self, train: &Samples, test: &Samples) -> Fingerprint {
+        self.train.all = Some(data_hash(train));
+        self.test.all = Some(data_hash(test));
+        self
     }
 
     /// Whether all samples have been hashed.
@@ -107,10 +107,10 @@ impl Fingerprint {
 }
 
 impl Part {
-    fn sampled(samples: &Samples) -> Result<Part> {
+    fn sampled(samples: &Samples) -> Part {
         let (len, count) = (samples.len(), SAMPLED.min(samples.len()));
-        let sampled = hash_of(samples, (0..count).map(|i| i * len / count))?;
-        Ok(Part { samples: len, sampled, all: None })
+        let sampled = hash_of(samples, (0..count).map(|i| i * len / count));
+        Part { samples: len, sampled, all: None }
     }
 
     fn compare(&self, then: &Part, what: &str) -> Result<()> {

@@ -2,6 +2,8 @@
 //! bottom; the loop itself is [`Trainer::fit`].
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -179,7 +181,8 @@ pub fn run_observed(
     let held_out = validation_data.as_ref().map_or(0, |data| data.samples().len());
     let validation = validation_data.map(|data| {
         let samples = MixedParts::new(data.samples().clone(), None);
-        DataLoader::new(samples).batch_size(256).workers(options.workers)
+        let loader = DataLoader::new(samples).batch_size(256).workers(options.workers);
+        loader.skip_errors(config.skip_errors)
     });
     let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
     let lr = optimizer.lr();
@@ -263,6 +266,11 @@ pub fn run_observed(
     let objective = Supervised::new(&model, &*criterion).on(device).align(&align);
     let fit = trainer.fit(&objective, &loader, validation.as_ref())?;
     let interrupted = matches!(fit.ended, Ended::Interrupted(_));
+    let left_out: BTreeSet<String> =
+        iter::once(&loader).chain(&validation).flat_map(DataLoader::skipped).collect();
+    for sample in left_out {
+        progress.warning(format_args!("{sample}; it was left out (`skip_errors`)"));
+    }
     match fit.restored {
         Some(step) => {
             progress.line(format_args!("the weights are those after step {step}, the best"))

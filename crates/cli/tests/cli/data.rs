@@ -158,6 +158,71 @@ fn write_squares(dir: &Path, shades: &[(&str, u8)]) {
     }
 }
 
+/// One bad file may be left out of training if so many are declared: its name is said, and for any
+/// number of workers the same weights come out. One more ends the run, and so does one to test on.
+#[test]
+fn bad_samples_are_left_out_up_to_a_number() {
+    let dir = folder("skip_errors");
+    let names: Vec<String> = ["train", "test"]
+        .iter()
+        .flat_map(|part| (1..9).map(move |i| (part, i)))
+        .map(|(part, i)| format!("photos/{part}/{}/{i}.png", ["dark", "light"][i % 2]))
+        .collect();
+    let shades: Vec<(&str, u8)> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (&name[..], 200 * (i % 2) as u8 + i as u8))
+        .collect();
+    write_squares(&dir, &shades);
+    fs::write(dir.join("photos/train/dark/0.png"), "no image").unwrap();
+    let config = |skip: &str, in_memory: &str| {
+        let text = format!(
+            "[data]\ntype = \"image-folder\"\npath = \"photos\"\n{in_memory}\n\
+             transforms = [\"RandomHorizontalFlip\"]\n[model]\nlayers = [\"Flatten\", \"Linear\"]\n\
+             [train]\nepochs = 2\nbatch_size = 3\n{skip}"
+        );
+        fs::write(dir.join("photos.toml"), text).unwrap();
+    };
+    let train = |out: &str, workers: &str| {
+        gradus(&dir, &["train", "photos.toml", "--out", out, "--workers", workers])
+    };
+    config("", "");
+    assert!(train("strict", "0").err.contains("0.png"));
+    config("skip_errors = 1", "");
+    let weights = ["0", "2"].map(|workers| {
+        let out = format!("lenient{workers}");
+        let outcome = train(&out, workers);
+        assert_eq!(outcome.code, 0, "{}", outcome.err);
+        let said = format!("{}{}", outcome.out, outcome.err);
+        assert!(said.contains("0.png") && said.contains("it was left out"), "{said}");
+        fs::read(dir.join(out).join("model.safetensors")).unwrap()
+    });
+    assert_eq!(weights[0], weights[1]);
+    assert_eq!(gradus(&dir, &["verify", "lenient2"]).code, 0);
+    config("skip_errors = 1", "in_memory = true");
+    assert!(train("memory", "0").err.contains("photos.toml, line 1: `in_memory` reads all"));
+    fs::write(dir.join("photos/train/light/9.png"), "no image").unwrap();
+    config("skip_errors = 1", "");
+    assert!(train("two", "0").err.contains("2 of the 10 looked at cannot be read"));
+    config("skip_errors = 2", "");
+    fs::write(dir.join("photos/test/light/9.png"), "no image").unwrap();
+    assert!(train("test", "0").err.contains("photos (test): sample"));
+}
+
+/// Images that cannot all be in memory are refused before any is asked for.
+#[test]
+fn folders_that_exceed_the_memory_are_refused() {
+    let dir = folder("exceeds");
+    let names: Vec<String> = (0..800).map(|i| format!("many/{}/{i}.png", i % 2)).collect();
+    write_squares(&dir, &names.iter().map(|name| (&name[..], 9)).collect::<Vec<_>>());
+    let config = "[data]\ntype = \"image-folder\"\npath = \"many\"\nresize = [16384, 16384]\n\
+                  [model]\nlayers = [\"Flatten\", \"Linear\"]\n";
+    fs::write(dir.join("many.toml"), config).unwrap();
+    let error = fails(&dir, &["train", "many.toml"], 1);
+    assert!(error.contains("640 images take 515.4 GB in memory, but the machine has"), "{error}");
+    assert!(error.contains("set `in_memory = false`"), "{error}");
+}
+
 #[test]
 fn lint_finds_leaks_and_unreadable_files() {
     let dir = folder("lint");
@@ -220,7 +285,9 @@ fn transforms_are_part_of_the_configuration() {
              [model]\nlayers = [\"Flatten\", \"Linear\"]\n[train]\nepochs = 2\n"
         )
     };
-    let good = "transforms = [{ type = \"Resize\", size = 6 }, { type = \"RandomCrop\", size = [6, 6] }]\n\
+    let good = "transforms = [{ type = \"Resize\", size = 6 }, { type = \"RandomCrop\", size = [6, 6] },\n\
+                { type = \"RandomAffine\", degrees = 9, shear = 5 },\n\
+                { type = \"RandomRotation\", degrees = [0, 9] }]\n\
                 test_transforms = [{ type = \"Resize\", size = [6, 6] }]";
     fs::write(dir.join("my.toml"), config(good)).unwrap();
     let table = succeeds(&dir, &["summary", "my.toml"]);
@@ -239,6 +306,7 @@ fn transforms_are_part_of_the_configuration() {
         ("transforms = [\"Resize\"]", "Resize: `size` is missing"),
         ("transforms = [{ type = \"Pad\", padding = 1, fill = 300 }]", "from 0 to 255"),
         ("transforms = [{ type = \"RandomCrop\", size = 9 }]", "no window of 9×9 fits"),
+        ("transforms = [{ type = \"RandomRotation\", degrees = [9, -9] }]", "[from, to]"),
     ];
     for (transforms, expected) in mistakes {
         fs::write(dir.join("bad.toml"), config(transforms)).unwrap();

@@ -70,6 +70,8 @@ pub struct ImageFolder {
     resize: Option<ImageSize>,
     /// None if they differ.
     size: Option<ImageSize>,
+    /// The image that has it.
+    first: usize,
     normalization: Option<Arc<Normalization>>,
 }
 
@@ -77,8 +79,8 @@ impl ImageFolder {
     /// The images of one part below `dir`.
     ///
     /// # Errors
-    /// If there are no classes or a class has no images, the parts have different classes, or the
-    /// first image cannot be read.
+    /// If there are no classes or a class has no images, the parts have different classes, or no
+    /// image can be read whose size the others must have.
     pub fn open(
         dir: impl AsRef<Path>,
         split: Split,
@@ -110,11 +112,16 @@ impl ImageFolder {
             }
             (false, _) => chosen(dir, split, &options)?,
         };
-        let size = match (options.resize, files.first()) {
-            (Some(size), _) => Some(size),
-            (None, _) if options.any_size => None,
-            (None, Some((first, _))) => Some(image_size(first)?),
-            (None, None) => Some(ImageSize { height: 0, width: 0 }),
+        let (size, first) = match (options.resize, files.first()) {
+            (Some(size), _) => (Some(size), 0),
+            (None, _) if options.any_size => (None, 0),
+            (None, None) => (Some(ImageSize { height: 0, width: 0 }), 0),
+            (None, Some(_)) => {
+                // A bad one is an error when it is asked for, unless it is left out.
+                let first = files.iter().position(|(path, _)| image_size(path).is_ok());
+                let first = first.unwrap_or(0);
+                (Some(image_size(&files[first].0)?), first)
+            }
         };
         let folder = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
         Ok(ImageFolder {
@@ -124,6 +131,7 @@ impl ImageFolder {
             channels: options.channels,
             resize: options.resize,
             size,
+            first,
             normalization: None,
         })
     }
@@ -228,7 +236,7 @@ impl Dataset for ImageFolder {
                 "{}: the image is {size}, but {}, the first, is {} (height × width); set `resize` \
                  to scale all images to one size",
                 path.display(),
-                self.files[0].0.display(),
+                self.files[self.first].0.display(),
                 expected
             );
             return Err(Error::new(ErrorKind::Data, message));
@@ -327,7 +335,20 @@ fn images(dir: &Path) -> Result<Vec<PathBuf>> {
         let ending = path.extension().and_then(OsStr::to_str);
         ending.is_some_and(|e| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(e)))
     };
-    let images: Vec<PathBuf> = entries(dir)?.into_iter().filter(is_image).collect();
+    let all = entries(dir)?;
+    // Whether they are of the class or not is not guessed.
+    for folder in all.iter().filter(|path| path.is_dir()) {
+        if entries(folder)?.iter().any(is_image) {
+            let message = format!(
+                "{}: a folder of images within the folder of a class; move its images to {}, or the \
+                 folder to another place",
+                folder.display(),
+                dir.display()
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+    }
+    let images: Vec<PathBuf> = all.into_iter().filter(is_image).collect();
     if images.is_empty() {
         let message = format!(
             "{}: there are no images in it (files that end in {})",

@@ -124,8 +124,9 @@ impl Fetch<'_> {
                 Err(Obstacle::Here(error)) => return Err(error),
             }
         }
+        let other = if path.is_file() { " (what is there has another MD5)" } else { "" };
         let message = format!(
-            "{}: could not be fetched; {}; try again later (what has come is kept), or put the file \
+            "{}: could not be fetched{other}; {}; try again later (what has come is kept), or put the file \
              there from elsewhere (its MD5 is {})",
             path.display(),
             answers.join("; "),

@@ -30,8 +30,23 @@ impl Config {
     /// # Errors
     /// If their files are missing or damaged, or there are no samples.
     pub fn open(&mut self, split: Split) -> Result<Data> {
-        let data = self.data.build(DATASETS, split)?;
+        let data = self.as_read(split)?;
         self.seen(data, split)
+    }
+
+    /// One part of the data as its files have it.
+    fn as_read(&mut self, split: Split) -> Result<Data> {
+        // What is read at once is read whole: samples that may be bad are read one by one.
+        if self.skip_errors > 0 {
+            if self.data.keys.value("in_memory") == Some(&Value::Bool(true)) {
+                return Err(self.data.place().error(
+                    "`in_memory` reads all samples before training, and one that cannot be read \
+                     ends it; leave it out, or `skip_errors`",
+                ));
+            }
+            *self = self.without_reading_all();
+        }
+        self.data.build(DATASETS, split)
     }
 
     /// The samples to train on as training sees them and, if some are held out to validate with, the
@@ -40,7 +55,7 @@ impl Config {
     /// # Errors
     /// As [`open`](Config::open).
     pub(crate) fn open_to_train(&mut self) -> Result<(Data, Option<Data>)> {
-        let data = self.data.build(DATASETS, Split::Train)?;
+        let data = self.as_read(Split::Train)?;
         let evaluated = match self.training.validation.0 {
             0.0 => None,
             _ => Some(self.seen(data.clone(), Split::Test)?),
@@ -54,7 +69,8 @@ impl Config {
             pipeline if pipeline.is_empty() => data,
             pipeline => {
                 let place = self.data.place();
-                data.transformed(pipeline).map_err(|e| place.error(e.message()))?
+                let most = self.skip_errors;
+                data.transformed(pipeline, most).map_err(|e| place.error(e.message()))?
             }
         };
         if data.samples().is_empty() {
@@ -92,6 +108,7 @@ impl Config {
             .batch_size(self.batch_size)
             .shuffle(self.seed)
             .drop_last(self.drop_last)
+            .skip_errors(self.skip_errors)
             .workers(workers))
     }
 

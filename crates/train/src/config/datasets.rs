@@ -7,13 +7,14 @@ use gradus_data::datasets::{
     self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageLayout,
     ImageSize, Missing, NumpyOptions, NumpyTable, Table, TableOptions, Target,
 };
-use gradus_data::{Combine, LabelledImages, Normalization, Parts, Split};
+use gradus_data::{Combine, Dataset, LabelledImages, Normalization, Parts, Split};
 use gradus_tensor::{Error, ErrorKind, Result};
 
 use super::table::table;
 use super::transforms::words;
 use super::value::{Probability, Setting, Value};
 use crate::data::{Data, DataSpec, Input, Task};
+use crate::resident::available_memory;
 
 /// Numbers for each channel of an image.
 type Channels = Option<Vec<f64>>;
@@ -301,6 +302,19 @@ fn image_folder(
     std: Channels,
 ) -> Result<Data> {
     if in_memory {
+        let pixels = folder.image_size().map_or(0, |size| size.height.saturating_mul(size.width));
+        let needed = pixels.saturating_mul(channels.get()).saturating_mul(folder.len());
+        if let Some(available) = available_memory().filter(|available| needed > *available) {
+            let message = format!(
+                "{}: {} images take {:.1} GB in memory, but the machine has {:.1} GB left; set \
+                 `in_memory = false`, and each is read when it is asked for",
+                folder.name(),
+                folder.len(),
+                needed as f64 / 1e9,
+                available as f64 / 1e9
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
         return images(folder.in_memory(gradus_tensor::num_threads())?, mean, std);
     }
     let normalization = normalization(mean, std)?;

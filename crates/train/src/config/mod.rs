@@ -104,6 +104,8 @@ pub struct Config {
     pub batch_size: usize,
     /// Whether a last, smaller batch is left out.
     pub drop_last: bool,
+    /// How many samples of an epoch may be left out of training because they cannot be had.
+    pub skip_errors: usize,
     /// Decides the initial weights and the order of the samples.
     pub seed: u64,
     /// Where the network lives. Results of different devices agree up to rounding.
@@ -123,7 +125,7 @@ impl Default for Config {
 const SECTIONS: [&str; 7] = ["data", "model", "loss", "optimizer", "schedule", "metrics", "train"];
 
 /// The keys of `[train]` that are not [`Training`]'s.
-const OWN_KEYS: [&str; 5] = ["epochs", "batch_size", "drop_last", "seed", "device"];
+const OWN_KEYS: [&str; 6] = ["epochs", "batch_size", "drop_last", "skip_errors", "seed", "device"];
 
 impl Config {
     /// Reads a configuration, which messages call `name`.
@@ -187,6 +189,7 @@ impl Config {
             epochs: count("epochs", 10)?,
             batch_size: count("batch_size", 32)?,
             drop_last: train.get("drop_last")?.unwrap_or(false),
+            skip_errors: train.get("skip_errors")?.unwrap_or(0),
             seed: train.get("seed")?.unwrap_or(0),
             device: train.get("device")?.unwrap_or(Device::Cpu),
             training: Training::read(&train)?,
@@ -399,11 +402,11 @@ impl fmt::Display for Config {
             writeln!(f, "]\n")?;
         }
         let device = Value::Text(self.device.to_string());
-        let Config { epochs, batch_size, drop_last, seed, .. } = self;
+        let Config { epochs, batch_size, drop_last, skip_errors, seed, .. } = self;
         write!(
             f,
-            "[train]\nepochs = {epochs}\nbatch_size = {batch_size}\ndrop_last = {drop_last}\nseed = {seed}\n\
-             device = {device}\n"
+            "[train]\nepochs = {epochs}\nbatch_size = {batch_size}\ndrop_last = {drop_last}\n\
+             skip_errors = {skip_errors}\nseed = {seed}\ndevice = {device}\n"
         )?;
         self.training.lines().try_for_each(|line| writeln!(f, "{line}"))
     }

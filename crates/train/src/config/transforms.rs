@@ -66,18 +66,18 @@ table! {
     };
     /// Rotated by up to `degrees` either way
     "RandomRotation" {
-        degrees: NotNegative,
+        degrees: Angles,
         interpolation: Resampling = Resampling::Nearest,
         fill: Byte = Byte(0),
     } => {
-        done(RandomRotation::new(degrees.0).interpolation(interpolation).fill(fill.0))
+        done(RandomRotation::between(degrees.0, degrees.1).interpolation(interpolation).fill(fill.0))
     };
     /// Rotated, shifted (by shares of the sides), scaled and sheared (by degrees) at random
     "RandomAffine" {
         degrees: NotNegative,
         translate: (f64, f64) = (0.0, 0.0),
         scale: (f64, f64) = (1.0, 1.0),
-        shear: (f64, f64) = (0.0, 0.0),
+        shear: Angles = Angles(0.0, 0.0),
         interpolation: Resampling = Resampling::Nearest,
         fill: Byte = Byte(0),
     } => {
@@ -178,6 +178,24 @@ impl Setting for Sides {
             // Not as one number, which would mean the shorter side.
             Sides::Both([a, b]) => Some(Value::List(vec![a.write()?, b.write()?])),
         }
+    }
+}
+
+/// Between which angles, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Angles(pub f64, pub f64);
+
+impl Setting for Angles {
+    const WANTED: &'static str = "degrees either way, or two numbers: [from, to]";
+    fn read(value: &Value) -> Option<Angles> {
+        let angles = match value {
+            Value::List(_) => <(f64, f64)>::read(value),
+            one => f64::read(one).map(|angle| (-angle, angle)),
+        };
+        angles.filter(|(from, to)| from <= to).map(|(from, to)| Angles(from, to))
+    }
+    fn write(&self) -> Option<Value> {
+        (self.0, self.1).write()
     }
 }
 

@@ -1,6 +1,6 @@
 //! CSV files: a line of column names, then a line for each row.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -21,7 +21,9 @@ pub(super) fn read(path: &Path, file: impl Read, options: &TableOptions) -> Resu
         return Err(Error::new(ErrorKind::Usage, message));
     }
     let delimiter = options.delimiter as u8;
-    let mut reader = ReaderBuilder::new().trim(Trim::All).delimiter(delimiter).from_reader(file);
+    let mut reader = ReaderBuilder::new();
+    let reader = reader.trim(Trim::All).delimiter(delimiter);
+    let mut reader = reader.from_reader(Quotes { file, delimiter, at: At::Start });
     let broken = |e: csv::Error| {
         let remedy = match e.kind() {
             csv::ErrorKind::UnequalLengths { .. } => "; every row has as many cells",
@@ -44,11 +46,54 @@ pub(super) fn read(path: &Path, file: impl Read, options: &TableOptions) -> Resu
     })?;
     let mut rows = Rows::new(path, Place::Line, columns, options);
     let mut record = StringRecord::new();
+    let mut last = 1;
     while reader.read_record(&mut record).map_err(broken)? {
-        rows.begin(record.position().map_or(0, |position| position.line()), 1)?;
+        last = record.position().map_or(0, |position| position.line());
+        rows.begin(last, 1)?;
         for column in 0..rows.width() {
             rows.push(column, Cell::Text(&record[rows.column_at(column)]))?;
         }
     }
+    if reader.get_ref().at == At::Quoted {
+        let message = format!(
+            "{name}, line {last}: truncated, or a quote in it is never closed: all that follows would \
+             be one cell; close it, or double a quote that belongs to a text"
+        );
+        return Err(Error::new(ErrorKind::Format, message));
+    }
     rows.finish()
+}
+
+/// A file that goes by, and whether it ends within quotes: the parser takes that for the end of a cell.
+struct Quotes<R> {
+    file: R,
+    delimiter: u8,
+    at: At,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    /// Of a cell.
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote within quotes: their end, or the first half of a double one.
+    Quote,
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        for &byte in &buffer[..count] {
+            self.at = match (self.at, byte) {
+                (At::Start | At::Quote, b'"') => At::Quoted,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted, _) => At::Quoted,
+                (_, b'\n' | b'\r') => At::Start,
+                (_, byte) if byte == self.delimiter => At::Start,
+                _ => At::Plain,
+            };
+        }
+        Ok(count)
+    }
 }

@@ -151,7 +151,9 @@ fn number_encoding(numbers: &[f64], missing: Missing, standardize: bool) -> Inpu
     let filled: Vec<f64> = numbers.iter().map(|&x| if x.is_nan() { fill } else { x }).collect();
     let mean = mean(&filled);
     let variance = filled.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / filled.len() as f64;
-    InputEncoding::Number { fill, mean, std: if variance > 0.0 { variance.sqrt() } else { 1.0 } }
+    // Asked of the numbers: their mean is rounded, and even equal ones deviate from it.
+    let varies = filled.iter().any(|x| *x != filled[0]) && variance > 0.0;
+    InputEncoding::Number { fill, mean, std: if varies { variance.sqrt() } else { 1.0 } }
 }
 
 /// The place of each code among `names`.

@@ -14,8 +14,8 @@ use parquet::file::reader::ChunkReader;
 /// Looks at the pages of the columns that are used.
 ///
 /// # Errors
-/// If a count of rows is below 0, a page is not where it should be, columns overlap, pages unpack to more than `most` bytes, or one
-/// is encoded in a way whose memory cannot be told.
+/// If a count of rows is below 0, a page is not where it should be, columns overlap, pages unpack to
+/// more than `most` bytes, or one is encoded in a way whose memory cannot be told.
 pub(super) fn check<R: ChunkReader>(
     file: &R,
     metadata: &ParquetMetaData,
