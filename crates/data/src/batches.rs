@@ -310,15 +310,17 @@ impl<D: Dataset> Shared<D> {
     /// Batch `number`; `None` if the training loop went away meanwhile.
     fn assemble(&self, number: usize) -> Option<Assembled<Batch<D>>> {
         let start = Instant::now();
-        let mut indices = self.order.samples(self.plan.positions(number));
+        let positions = self.plan.positions(number);
+        let epochs = self.order.epochs(self.plan.epoch, positions.clone());
+        let mut indices = self.order.samples(positions);
         let mut samples = Vec::with_capacity(indices.len());
         let mut skipped = Vec::new();
         let mut failure = None;
-        for &index in &indices {
+        for (&index, epoch) in indices.iter().zip(epochs) {
             if self.stopped.load(Ordering::Relaxed) {
                 return None;
             }
-            let error = match guarded(|| self.dataset.visit(index, self.plan.epoch)) {
+            let error = match guarded(|| self.dataset.visit(index, epoch)) {
                 Ok(sample) => {
                     samples.push(Ok(sample));
                     continue;

@@ -31,7 +31,9 @@ pub trait Dataset: Send + Sync {
 
     /// The sample `index` as epoch `epoch` sees it: what the loader asks for. By default it is
     /// [`get`](Dataset::get), the same in every epoch; [augmentation](crate::transforms) makes it
-    /// another one. Called twice with the same numbers it must return the same sample.
+    /// another one. A sample that [weighted](crate::DataLoader::weighted) draws bring back in the
+    /// same epoch sees `epoch` + 2³² the second time, and so on, so that it is augmented afresh.
+    /// Called twice with the same numbers it must return the same sample.
     ///
     /// # Errors
     /// As [`get`](Dataset::get).

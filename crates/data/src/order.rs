@@ -1,5 +1,6 @@
 //! The order in which an epoch visits the samples.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gradus_tensor::philox::philox4x32;
@@ -21,6 +22,8 @@ pub(crate) enum Order {
     Sequential,
     /// As listed.
     Listed(Vec<usize>),
+    /// As drawn, with replacement: each, and how often it was drawn before.
+    Drawn(Vec<(usize, u32)>),
 }
 
 impl Sampling {
@@ -65,7 +68,14 @@ impl Sampling {
                     let uniform = (bits >> 11) as f64 / (1u64 << 53) as f64;
                     sums.partition_point(|&sum| sum <= uniform * total).min(sums.len() - 1)
                 };
-                Order::Listed((0..len).map(pick).collect())
+                let mut drawn = HashMap::new();
+                let pick = |position| {
+                    let sample = pick(position);
+                    let times = drawn.entry(sample).or_insert(0);
+                    *times += 1;
+                    (sample, *times - 1)
+                };
+                Order::Drawn((0..len).map(pick).collect())
             }
         }
     }
@@ -77,6 +87,19 @@ impl Order {
         match self {
             Order::Sequential => positions.collect(),
             Order::Listed(samples) => samples[positions].to_vec(),
+            Order::Drawn(samples) => samples[positions].iter().map(|&(sample, _)| sample).collect(),
+        }
+    }
+
+    /// The epoch that each sample at `positions` is to be seen in: one that is drawn again is another
+    /// one to what augments it.
+    pub(crate) fn epochs(&self, epoch: u64, positions: std::ops::Range<usize>) -> Vec<u64> {
+        match self {
+            Order::Drawn(samples) => samples[positions]
+                .iter()
+                .map(|&(_, again)| epoch + (u64::from(again) << 32))
+                .collect(),
+            _ => vec![epoch; positions.len()],
         }
     }
 }
@@ -131,7 +154,7 @@ mod tests {
     /// degrees of freedom, at one in ten thousand).
     #[test]
     fn orders_are_uniform() {
-        let mut counts = std::collections::HashMap::new();
+        let mut counts = HashMap::new();
         let epochs = 24_000;
         for epoch in 0..epochs {
             *counts.entry(shuffled(42, epoch, 4)).or_insert(0u32) += 1;

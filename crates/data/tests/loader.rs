@@ -453,6 +453,42 @@ fn weights_decide_how_often_a_sample_comes_up() {
     assert!(error.unwrap_err().message().contains("1 weights, but 10 samples"));
 }
 
+/// What is drawn again is augmented afresh, and the same way whoever assembles it.
+#[test]
+fn a_sample_that_comes_up_again_sees_another_epoch() {
+    struct Seen;
+    impl Dataset for Seen {
+        type Item = (i64, i64);
+        fn len(&self) -> usize {
+            6
+        }
+        fn get(&self, _: usize) -> Result<(i64, i64)> {
+            unreachable!("the loader visits")
+        }
+        fn visit(&self, index: usize, epoch: u64) -> Result<(i64, i64)> {
+            Ok((index as i64, epoch as i64))
+        }
+    }
+    let seen = |workers, first| -> Vec<(i64, i64)> {
+        let loader = DataLoader::new(Seen).weighted(1, &[0.0, 1.0, 5.0, 0.0, 1.0, 1.0]);
+        let batches = loader.batch_size(2).workers(workers).batches_from(3, first);
+        let pairs = batches.flat_map(|batch| {
+            let (samples, epochs) = batch.unwrap();
+            samples.to_vec::<i64>().unwrap().into_iter().zip(epochs.to_vec::<i64>().unwrap())
+        });
+        pairs.collect()
+    };
+    let all = seen(0, 0);
+    for (at, &(sample, epoch)) in all.iter().enumerate() {
+        let before = all[..at].iter().filter(|(s, _)| *s == sample).count() as i64;
+        assert_eq!(epoch, 3 + (before << 32), "{all:?}");
+    }
+    assert!(all.iter().any(|(_, epoch)| *epoch > 3), "{all:?}");
+    for workers in [0, 2] {
+        assert_eq!(seen(workers, 1), all[2..]);
+    }
+}
+
 #[test]
 fn waiting_is_measured() {
     let hook = |_| {

@@ -106,6 +106,9 @@ pub type StreamBatch<S> = <<S as Stream>::Item as Collate>::Batch;
 
 /// Delivers the samples of a stream in batches, in their order.
 ///
+/// What a stream puts out is up to it: one that knows its rank among several processes puts out its
+/// share, and one that meets a bad record and can go on leaves it out.
+///
 /// Each `for batch in &loader` is one epoch, counted from 0; the batches are the same for any number
 /// of workers. After an error, which names the sample or the batch, the epoch has ended.
 ///

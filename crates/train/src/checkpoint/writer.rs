@@ -13,8 +13,10 @@ use super::folder::{CheckpointFolder, Files};
 pub struct CheckpointWriter {
     folder: CheckpointFolder,
     keep_last: usize,
-    job: Option<JoinHandle<Written>>,
+    job: Option<JoinHandle<(Written, Option<String>)>>,
     next: Option<Job>,
+    /// The best that is on the disk, as far as is known.
+    best: Option<String>,
 }
 
 /// A checkpoint to write.
@@ -42,7 +44,7 @@ pub struct Written {
 impl CheckpointWriter {
     /// A writer that keeps the last so many checkpoints, at least one.
     pub fn new(folder: CheckpointFolder, keep_last: usize) -> CheckpointWriter {
-        CheckpointWriter { folder, keep_last: keep_last.max(1), job: None, next: None }
+        CheckpointWriter { folder, keep_last: keep_last.max(1), job: None, next: None, best: None }
     }
 
     /// The folder that it writes to.
@@ -70,10 +72,16 @@ impl CheckpointWriter {
     /// Starts to write; otherwise says why not.
     fn start(&mut self, Job { name, files, best }: Job) -> Option<Written> {
         let (folder, keep_last) = (self.folder.clone(), self.keep_last);
+        let before = self.best.clone();
         let write = move || {
             let saved = folder.save(&name, &files);
-            let result = saved.and_then(|()| tidy(&folder, &name, keep_last, best.as_deref()));
-            Written { name, result }
+            let tidied =
+                saved.and_then(|()| tidy(&folder, &name, keep_last, [best, before.clone()]));
+            let (best, result) = match tidied {
+                Ok(best) => (best, Ok(())),
+                Err(error) => (before, Err(error)),
+            };
+            (Written { name, result }, best)
         };
         let thread = thread::Builder::new().name("checkpoint".to_owned());
         match thread.spawn(write) {
@@ -98,13 +106,19 @@ impl CheckpointWriter {
     /// Waits for the checkpoint that is being written, and returns what has become of it. The next one
     /// has its turn then: nothing is left to write when there is nothing to return.
     pub fn wait(&mut self) -> Option<Written> {
-        let written = self.job.take()?.join();
-        let written = written.unwrap_or_else(|_| {
-            let message = "the thread that writes checkpoints panicked".to_owned();
-            Written { name: String::new(), result: Err(Error::new(ErrorKind::Io, message)) }
-        });
+        let written = match self.job.take()?.join() {
+            Ok((written, best)) => {
+                self.best = best;
+                written
+            }
+            Err(_) => {
+                let message = "the thread that writes checkpoints panicked".to_owned();
+                Written { name: String::new(), result: Err(Error::new(ErrorKind::Io, message)) }
+            }
+        };
         let failed = self.next.take().and_then(|next| self.start(next));
-        Some(failed.unwrap_or(written))
+        // What has failed first is said.
+        Some(failed.filter(|_| written.result.is_ok()).unwrap_or(written))
     }
 }
 
@@ -115,16 +129,19 @@ impl Drop for CheckpointWriter {
     }
 }
 
-/// Keeps the last checkpoints up to the one just saved, and the best. Newer ones are of a future
+/// Keeps the last checkpoints up to the one just saved, and the best, which it returns: that which is
+/// called so, or, as long as that could not be written, the one before. Newer ones are of a future
 /// that was given up: the run has gone on from one before them.
 fn tidy(
     folder: &CheckpointFolder,
     saved: &str,
     keep_last: usize,
-    best: Option<&str>,
-) -> Result<()> {
+    best: [Option<String>; 2],
+) -> Result<Option<String>> {
     let names = folder.names()?;
+    let best = best.into_iter().flatten().find(|best| names.contains(best));
     let past: Vec<&String> = names.iter().filter(|name| name.as_str() <= saved).collect();
     let kept = &past[past.len().saturating_sub(keep_last)..];
-    folder.tidy(|name| kept.iter().any(|k| *k == name) || best == Some(name))
+    folder.tidy(|name| kept.iter().any(|k| *k == name) || best.as_deref() == Some(name))?;
+    Ok(best)
 }

@@ -240,6 +240,26 @@ fn the_writer_keeps_the_last_and_the_best() {
     assert_eq!(on(&disk).names().unwrap(), [CheckpointFolder::name(3, 0), name]);
 }
 
+/// A best one that could not be written does not cost the one before.
+#[test]
+fn the_best_stays_until_there_is_a_better_one() {
+    let disk = with_old();
+    let mut writer = CheckpointWriter::new(on(&disk), 1);
+    let name = |step: u64| CheckpointFolder::name(step, 0);
+    let mut save = |step: u64, best: u64| {
+        assert!(writer.save(name(step), files(step as f64), Some(name(best))).is_none());
+        writer.wait().unwrap().result.is_ok()
+    };
+    assert!(save(2, 2) && save(3, 2));
+    disk.fail(0, Fault::Full);
+    assert!(!save(4, 4));
+    disk.heal();
+    assert!(save(5, 4));
+    assert_eq!(on(&disk).names().unwrap(), [name(2), name(5)]);
+    assert!(save(6, 6) && save(7, 6));
+    assert_eq!(on(&disk).names().unwrap(), [name(6), name(7)]);
+}
+
 /// However slow the disk, nobody waits for it: of the checkpoints that come meanwhile, the newest is
 /// written, and the best.
 #[test]
