@@ -146,16 +146,7 @@ impl Executable {
     ///
     /// # Errors
     /// As [`run`](Executable::run).
-    pub fn run_timed(
-        &self,
-        inputs: &mut [Arc<Buffer>],
-        slots: &[Scalar],
-        times: &mut Times,
-    ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
-        self.run_with(inputs, slots, Some(times))
-    }
-
-    fn run_with(
+    pub fn run_with(
         &self,
         inputs: &mut [Arc<Buffer>],
         slots: &[Scalar],

@@ -121,6 +121,11 @@ pub fn merge_equal(graph: &Graph) -> Graph {
     })
 }
 
+/// Adds an op that stands for others, and so fits where they do.
+fn add(g: &mut Graph, op: impl Into<Op>, inputs: &[NodeId]) -> NodeId {
+    g.add(op, inputs).unwrap_or_else(|e| unreachable!("equal by definition: {e}"))
+}
+
 /// Drops nodes that neither an output nor a check needs. Inputs and slots keep their numbers.
 pub fn drop_dead(graph: &Graph) -> Graph {
     let live = graph.live();

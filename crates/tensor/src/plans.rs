@@ -245,9 +245,9 @@ impl OnCpu {
         slots: &[Scalar],
         times: Option<&mut Times>,
     ) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
-        let Some(exact) = &self.exact else { return run(&self.quick, buffers, slots, times) };
+        let Some(exact) = &self.exact else { return self.quick.run_with(buffers, slots, times) };
         if !exact.preferred.load(Ordering::Relaxed) {
-            let outcome = run(&self.quick, buffers, slots, times);
+            let outcome = self.quick.run_with(buffers, slots, times);
             if outcome.is_ok() {
                 return outcome;
             }
@@ -260,17 +260,5 @@ impl OnCpu {
         let outcome = executable.run(buffers, slots);
         exact.preferred.store(outcome.is_ok(), Ordering::Relaxed);
         outcome
-    }
-}
-
-fn run(
-    executable: &Executable,
-    buffers: &mut [Arc<Buffer>],
-    slots: &[Scalar],
-    times: Option<&mut Times>,
-) -> Result<Vec<Arc<Buffer>>, CheckFailure> {
-    match times {
-        None => executable.run(buffers, slots),
-        Some(times) => executable.run_timed(buffers, slots, times),
     }
 }

@@ -166,19 +166,21 @@ fn an_infinite_gradient_is_seen_before_it_is_clipped() {
     }
 }
 
+/// With dropout and batch normalisation.
+fn model() -> Sequential {
+    manual_seed(6);
+    Sequential::new()
+        .add(Linear::new(4, 16))
+        .add(BatchNorm1d::new(16))
+        .add(Dropout::new(0.5))
+        .add(Linear::new(16, 1))
+}
+
 /// In mid-step, with dropout and batch normalisation: the dump gives the loss of then, and looking
 /// has changed nothing.
 #[test]
 fn a_step_that_is_not_finite_can_be_computed_again() {
     let folder = new_folder("dumps");
-    let model = || {
-        manual_seed(6);
-        Sequential::new()
-            .add(Linear::new(4, 16))
-            .add(BatchNorm1d::new(16))
-            .add(Dropout::new(0.5))
-            .add(Linear::new(16, 1))
-    };
     // In the middle of the second step.
     let bad = 4;
     let broken = loader(40, 4).samples_of(0, bad)[1];
@@ -232,14 +234,6 @@ fn a_step_that_is_not_finite_can_be_computed_again() {
 /// with, to the bit, with everything on that an update depends on.
 #[test]
 fn a_dump_holds_the_whole_step() {
-    let model = || {
-        manual_seed(6);
-        Sequential::new()
-            .add(Linear::new(4, 16))
-            .add(BatchNorm1d::new(16))
-            .add(Dropout::new(0.5))
-            .add(Linear::new(16, 1))
-    };
     let train = |broken| DataLoader::new(Hills { samples: 40, broken }).batch_size(4).shuffle(3);
     // Of ten batches: within a step, at its end, and without accumulation.
     for (bad, accumulate, ends_step) in [(4, 3, false), (5, 3, true), (4, 1, true)] {
@@ -311,7 +305,7 @@ fn a_dump_holds_the_whole_step() {
     }
 }
 
-/// Every version of the format that was ever released is read. `golden/dumps.py` wrote the files.
+/// Every version of the format that was ever released is read. `golden/checkpoints.py` wrote the files.
 #[test]
 fn released_versions_of_dumps_are_read() {
     let golden = |version: u32| {

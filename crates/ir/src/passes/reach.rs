@@ -9,6 +9,7 @@
 //! The last layers of a network have small planes: with a kernel of 3 × 3 and padding of 1 over a single element, one
 //! tap of nine meets it. (A weight that is infinite makes NaN of a padding's zero; one that is left out does not.)
 
+use super::add;
 use crate::graph::{Graph, Node, NodeId};
 use crate::ops::{Conv, ConvGeometry, ConvInputGrad, ConvSize, ConvWeightGrad, Op, Pad, Slice};
 
@@ -84,8 +85,4 @@ fn shortened(g: &mut Graph, node: &Node) -> Option<NodeId> {
         }
         _ => None,
     }
-}
-
-fn add(g: &mut Graph, op: impl Into<Op>, inputs: &[NodeId]) -> NodeId {
-    g.add(op, inputs).unwrap_or_else(|e| unreachable!("equal by definition: {e}"))
 }

@@ -10,6 +10,7 @@
 //! conv_input_grad(max_pool_grad(…), w)           = conv_input_grad_pooled(…, w)
 //! ```
 
+use super::add;
 use crate::graph::{Graph, Node, NodeId};
 use crate::ops::{
     ConvInputGradPooled, ConvWeightGradPooled, MaxPool, MaxPoolGrad, Op, Reduce, ReduceKind,
@@ -30,9 +31,6 @@ fn pooled(g: &Graph, id: NodeId) -> Option<(&MaxPoolGrad, NodeId, NodeId)> {
 }
 
 fn by_winners(g: &mut Graph, node: &Node) -> Option<NodeId> {
-    let add = |g: &mut Graph, op: Op, inputs: &[NodeId]| {
-        g.add(op, inputs).unwrap_or_else(|e| unreachable!("equal by definition: {e}"))
-    };
     match &node.op {
         Op::Scalar(ScalarOp::ReluGrad) => {
             let y = node.inputs[0];
@@ -43,23 +41,23 @@ fn by_winners(g: &mut Graph, node: &Node) -> Option<NodeId> {
             if g.node(places).inputs[0] != y {
                 return None;
             }
-            let greatest = add(g, pool.into(), &[y]);
-            let dy = add(g, ScalarOp::ReluGrad.into(), &[greatest, dy]);
-            Some(add(g, grad.into(), &[places, dy]))
+            let greatest = add(g, pool, &[y]);
+            let dy = add(g, ScalarOp::ReluGrad, &[greatest, dy]);
+            Some(add(g, grad, &[places, dy]))
         }
         Op::Reduce(r) if r.kind == ReduceKind::Sum && [2, 3].iter().all(|a| r.axes.contains(a)) => {
             let (_, _, dy) = pooled(g, node.inputs[0])?;
-            Some(add(g, Reduce::clone(r).into(), &[dy]))
+            Some(add(g, Reduce::clone(r), &[dy]))
         }
         Op::ConvWeightGrad(conv) => {
             let (grad, places, dy) = pooled(g, node.inputs[1])?;
             let op = ConvWeightGradPooled { conv: conv.clone(), output: grad.input };
-            Some(add(g, op.into(), &[node.inputs[0], places, dy]))
+            Some(add(g, op, &[node.inputs[0], places, dy]))
         }
         Op::ConvInputGrad(conv) => {
             let (grad, places, dy) = pooled(g, node.inputs[0])?;
             let op = ConvInputGradPooled { conv: conv.clone(), output: grad.input };
-            Some(add(g, op.into(), &[places, dy, node.inputs[1]]))
+            Some(add(g, op, &[places, dy, node.inputs[1]]))
         }
         _ => None,
     }

@@ -284,7 +284,7 @@ fn a_slow_disk_makes_nobody_wait() {
     assert_eq!(on(&disk).names().unwrap(), [name(6), name(7)]);
 }
 
-/// Every version of the format that was ever released is read. `golden_v1.py` wrote the files.
+/// Every version of the format that was ever released is read. `golden/checkpoints.py` wrote the files.
 #[test]
 fn released_versions_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v1");
