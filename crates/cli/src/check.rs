@@ -6,6 +6,7 @@ use clap::Args;
 use gradus::Result;
 use gradus::data::Split;
 
+use crate::options::Resources;
 use crate::{options, print};
 
 /// Look for mistakes before training: in the data, the model, and how they go together
@@ -24,15 +25,19 @@ pub struct Check {
     /// The folder (or file) that holds the dataset
     #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    resources: Resources,
 }
 
 impl Check {
     pub fn run(self) -> Result<()> {
         let config = options::config(self.config.as_deref(), self.data_dir.as_deref())?;
+        let workers = self.resources.apply();
         config.check()?;
-        let mut light = config.without_reading_all();
-        let (train, test) = (light.open(Split::Train)?, light.open(Split::Test)?);
-        let report = gradus::train::check(&config, &train, &test)?;
+        let mut lazy = config.clone();
+        let (train, test) = (lazy.open_lazily(Split::Train)?, lazy.open_lazily(Split::Test)?);
+        let report = gradus::train::check(&config, &train, &test, workers)?;
         print(&report)?;
         report.verdict()
     }

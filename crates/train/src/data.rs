@@ -20,12 +20,40 @@ pub type Samples = Arc<dyn Dataset<Item = (Part, Part)>>;
 pub struct Data {
     samples: Samples,
     spec: DataSpec,
+    unread: Option<Unread>,
+}
+
+/// What reads all samples at once, and the bytes that they take then.
+#[derive(Clone)]
+struct Unread {
+    bytes: usize,
+    read: Arc<dyn Fn() -> Result<Data> + Send + Sync>,
 }
 
 impl Data {
     /// Samples and what they are.
     pub fn new(samples: impl Dataset<Item = (Part, Part)> + 'static, spec: DataSpec) -> Data {
-        Data { samples: Arc::new(samples), spec }
+        Data { samples: Arc::new(samples), spec, unread: None }
+    }
+
+    /// The same, to be read at once by [`read_at_once`](Data::read_at_once), which makes so many bytes of
+    /// it.
+    pub(crate) fn until_read(
+        self,
+        bytes: usize,
+        read: impl Fn() -> Result<Data> + Send + Sync + 'static,
+    ) -> Data {
+        Data { unread: Some(Unread { bytes, read: Arc::new(read) }), ..self }
+    }
+
+    /// With all its samples in memory, if they are meant to be.
+    pub(crate) fn read_at_once(self) -> Result<Data> {
+        self.unread.as_ref().map(|unread| (unread.read)()).unwrap_or(Ok(self))
+    }
+
+    /// Bytes that its samples will take once they are all read.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.unread.as_ref().map_or(0, |unread| unread.bytes)
     }
 
     /// The same with its images transformed, and as large as the first is then; up to `skip_errors`
@@ -34,7 +62,7 @@ impl Data {
     /// # Errors
     /// If the samples are no images, or the first one cannot be transformed.
     pub fn transformed(self, pipeline: Pipeline, skip_errors: usize) -> Result<Data> {
-        let Data { samples, mut spec } = self;
+        let Data { samples, mut spec, unread } = self;
         let Input::Image { channels, height, width, mean, std } = &mut spec.input else {
             let message = "transforms are for images, and these data are none; leave them out";
             return Err(Error::new(ErrorKind::Usage, message));
@@ -51,7 +79,7 @@ impl Data {
                 (*mean, *std) = (normalization.mean().to_vec(), normalization.std().to_vec());
             }
         }
-        Ok(Data::new(samples, spec))
+        Ok(Data { unread, ..Data::new(samples, spec) })
     }
 
     /// Holds out a part of the samples, chosen at random by a seed: what is left, and what was held

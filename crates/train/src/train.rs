@@ -160,7 +160,7 @@ pub fn run_observed(
     let (data, evaluated) = config.open_to_train()?;
     let mut test_data = config.open(Split::Test)?;
     drop(reading);
-    check(&config, &data, &test_data)?.settle(progress)?;
+    check(&config, &data, &test_data, options.workers)?.settle(progress)?;
     let (spec, device) = (data.spec().clone(), config.device);
     let (train_data, validation_data) = match evaluated {
         None => (data.clone(), None),

@@ -58,7 +58,7 @@ fn labelled(index: usize) -> Result<(Part, Part)> {
 /// The report on a model, which the data are given for.
 fn report(layers: &str, more: &str, data: &Data) -> CheckReport {
     let text = format!("[data]\ntype = \"digits\"\n\n[model]\nlayers = [{layers}]\n\n{more}");
-    check(&Config::parse(&text, "my.toml").unwrap(), data, data).unwrap()
+    check(&Config::parse(&text, "my.toml").unwrap(), data, data, 0).unwrap()
 }
 
 fn findings(layers: &str, more: &str, data: &Data) -> Vec<String> {
@@ -80,7 +80,7 @@ fn a_good_run_has_no_findings() {
     assert_eq!(report.samples, [(200, 200), (200, 200)]);
     let text = report.to_string();
     assert!(text.contains("Linear(in_features=4, out_features=16, bias=True)"), "{text}");
-    assert!(text.contains("\nmemory for training, beside the data: 5."), "{text}");
+    assert!(text.contains("\npeak memory of training: "), "{text}");
     assert!(text.contains("\nloss of a first batch of 32: 1."), "{text}");
     assert!(
         text.ends_with(
@@ -95,7 +95,7 @@ fn a_good_run_has_no_findings() {
 fn the_default_configuration_has_no_findings() {
     let mut config = Config::default();
     let (train, test) = (config.open(Split::Train).unwrap(), config.open(Split::Test).unwrap());
-    let report = check(&config, &train, &test).unwrap();
+    let report = check(&config, &train, &test, 0).unwrap();
     assert_eq!(report.findings, []);
     assert_eq!(report.samples, [(256, 1437), (256, 360)]);
 }
@@ -291,7 +291,7 @@ fn images_that_are_tested_on_in_another_size_are_an_error_if_the_model_does_not_
         );
         let mut config = Config::parse(&text, "my.toml").unwrap();
         let (train, test) = (config.open(Split::Train).unwrap(), config.open(Split::Test).unwrap());
-        let report = check(&config, &train, &test).unwrap();
+        let report = check(&config, &train, &test, 0).unwrap();
         report.verdict().err().map(|error| error.message().to_owned())
     };
     let flat = "\"Flatten\", \"Linear\"";

@@ -3,80 +3,54 @@
 //! Memory is the process's, and what a run has taken stays with it, so each configuration trains in a process of
 //! its own: this test runs itself again, with the configuration in the environment.
 
-use std::env;
-use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
-use gradus_data::{Array, DataLoader, Dataset, Image, Part};
-use gradus_tensor::manual_seed;
+use gradus_data::Split;
 use gradus_train::{
-    Config, Data, DataSpec, Input, Task, check, evaluate, peak_resident_memory, resident_memory,
+    Config, Progress, RunOptions, check, peak_resident_memory, resident_memory, run,
 };
 
 /// Tells the second process which configuration it trains.
 const CHOSEN: &str = "GRADUS_TEST_MEMORY";
 
-/// Images of random bytes.
-struct Noise {
-    shape: [usize; 3],
-    len: usize,
-}
+/// Samples to train on, and as many to test.
+const SAMPLES: usize = 512;
 
-impl Dataset for Noise {
-    type Item = (Part, Part);
-
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn get(&self, index: usize) -> gradus_tensor::Result<(Part, Part)> {
-        let bytes = (0..self.shape.iter().product::<usize>()).map(|i| {
-            let mixed = ((i + 7919 * index) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            (mixed >> 56) as u8
-        });
-        let image = Image::new(Array::new(self.shape, bytes.collect())?);
-        Ok((image.into(), Part::Label(index as i64 % 10)))
-    }
-}
-
-fn noise(shape: [usize; 3], len: usize) -> Data {
-    let [channels, height, width] = shape;
-    let input = Input::Image { channels, height, width, mean: Vec::new(), std: Vec::new() };
-    let classes = (0..10).map(|class| class.to_string()).collect();
-    Data::new(Noise { shape, len }, DataSpec { input, task: Task::Classification { classes } })
-}
-
-/// Configurations of the reference models, and the images that they are for.
-const CASES: [(&str, [usize; 3]); 4] = [
-    ("mnist_cnn", [1, 28, 28]),
-    ("mnist_mlp", [1, 28, 28]),
-    ("cifar_cnn", [3, 32, 32]),
-    ("cifar_batchnorm", [3, 32, 32]),
+/// Configurations of the reference models, the images that they are for, and workers.
+const CASES: [(&str, [usize; 3], usize); 5] = [
+    ("mnist_cnn", [1, 28, 28], 0),
+    ("mnist_mlp", [1, 28, 28], 0),
+    ("mnist_mlp", [1, 28, 28], 2),
+    ("cifar_cnn", [3, 32, 32], 0),
+    ("cifar_batchnorm", [3, 32, 32], 0),
 ];
 
 #[test]
 fn training_takes_what_was_predicted() {
-    if let Ok(name) = env::var(CHOSEN) {
-        let case = CASES.iter().find(|case| case.0 == name).unwrap();
-        return train(case.0, case.1);
+    if let Ok(case) = env::var(CHOSEN) {
+        return train(CASES[case.parse::<usize>().unwrap()]);
     }
     if resident_memory().is_none() {
         println!("skipped: this system does not say how much memory a process holds");
         return;
     }
     let mut wrong = Vec::new();
-    for (name, _) in CASES {
+    for (case, (name, _, workers)) in CASES.iter().enumerate() {
         let test = "training_takes_what_was_predicted";
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
-            .env(CHOSEN, name)
+            .env(CHOSEN, case.to_string())
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().find_map(|line| line.split_once("bytes: ")).expect(&text).1;
         let numbers: Vec<f64> = line.split(" of ").map(|n| n.parse().unwrap()).collect();
-        let (predicted, measured) = (numbers[0], numbers[1]);
-        println!("{name}: predicted {:.2} MB, measured {:.2} MB", predicted / 1e6, measured / 1e6);
+        let (predicted, measured) = (numbers[0] / 1e6, numbers[1] / 1e6);
+        println!(
+            "{name}, {workers} workers: predicted {predicted:.2} MB, measured {measured:.2} MB"
+        );
         if !(0.9..=1.1).contains(&(predicted / measured)) {
             wrong.push(format!("{name}: predicted {predicted}, measured {measured}\n{text}"));
         }
@@ -84,29 +58,45 @@ fn training_takes_what_was_predicted() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Trains for some steps and evaluates, as `train` does, and prints how much memory that took.
-fn train(name: &str, shape: [usize; 3]) {
-    let path = format!("{}/../../configs/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-    let mut config = Config::parse(&fs::read_to_string(path).unwrap(), name).unwrap();
-    let (data, test) = (noise(shape, 512), noise(shape, 512));
-    let before = resident_memory().unwrap();
-    let predicted = check(&config, &data, &test).unwrap().memory.unwrap();
-
-    manual_seed(config.seed);
-    let model = config.model(data.spec()).unwrap();
-    let criterion = config.criterion(data.spec()).unwrap();
-    let mut optimizer = config.optimizer(&model).unwrap();
-    let loader = DataLoader::new(data.samples().clone()).batch_size(config.batch_size);
-    gradus_nn::Module::train(&model, true);
-    for batch in &loader {
-        let (inputs, targets) = batch.unwrap();
-        let loss = criterion(&gradus_nn::Layer::forward(&model, &inputs), &targets);
-        optimizer.zero_grad();
-        loss.backward();
-        optimizer.step().unwrap();
+/// Trains for an epoch as `gradus train` does, and prints how much memory was predicted and taken.
+fn train((name, shape, workers): (&str, [usize; 3], usize)) {
+    let dir = env::temp_dir().join(format!("gradus-memory-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    for part in ["train", "test"] {
+        write_noise(&dir, part, shape);
     }
-    evaluate(&model, &*criterion, &test, 0, config.device).unwrap();
-    let measured = peak_resident_memory().unwrap() - before;
+    let path = format!("{}/../../configs/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("[model]").unwrap();
+    let data = format!("type = \"numpy-images\"\nlayout = \"chw\"\npath = {dir:?}");
+    let mut config = Config::parse(&format!("[data]\n{data}\n[model]{rest}"), name).unwrap();
+    config.epochs = 1;
+
+    let predicted = {
+        let (train, test) = (config.open(Split::Train).unwrap(), config.open(Split::Test).unwrap());
+        check(&config, &train, &test, workers).unwrap().memory.unwrap()
+    };
+    let out = Some(dir.join("run"));
+    let options = RunOptions { workers, out, ..RunOptions::default() };
+    run(&config, &options, &Progress::new(true)).unwrap();
+    let measured = peak_resident_memory().unwrap();
     println!("{predicted}");
     println!("bytes: {} of {measured}", predicted.total());
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Images of random bytes and their labels, as NumPy's files.
+fn write_noise(dir: &Path, part: &str, shape: [usize; 3]) {
+    let [channels, height, width] = shape;
+    let noise = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+    let pixels: Vec<u8> = (0..SAMPLES * channels * height * width).map(noise).collect();
+    let labels: Vec<u8> = (0..SAMPLES).map(|i| i as u8 % 10).collect();
+    let save = |name: &str, shape: String, bytes: &[u8]| {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let file = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..]].concat();
+        let file = [&file, header.as_bytes(), bytes].concat();
+        fs::write(dir.join(format!("{name}_{part}.npy")), file).unwrap();
+    };
+    save("x", format!("{SAMPLES}, {channels}, {height}, {width}"), &pixels);
+    save("y", format!("{SAMPLES},"), &labels);
 }

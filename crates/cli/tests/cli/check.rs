@@ -15,7 +15,7 @@ fn a_good_configuration_is_shown() {
 0  Flatten(start_dim=1, end_dim=-1)                     [N, 64]            –       –        256 B
 1  Linear(in_features=64, out_features=256, bias=True)  [N, 256]      16,640";
     assert!(out.contains(expected), "{out}");
-    assert!(out.contains("\nmemory for training, beside the data: "), "{out}");
+    assert!(out.contains("\npeak memory of training: "), "{out}");
     assert!(out.contains("\nloss of a first batch of 32: 2."), "{out}");
     let end = "of chance: 2.303\nsamples looked at: 256 of 1,437 to train on, 256 of 360 to test\nnothing is \
                odd\n";

@@ -11,9 +11,11 @@ use crate::config::AnyLoss;
 use crate::evaluate::BATCH_SIZE;
 use crate::resident::available_memory;
 
-/// What training holds beside the data, at its peak, in bytes.
+/// What a run holds at its peak, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
+    /// The program and the data, which it holds already.
+    pub held: usize,
     /// Parameters and buffers.
     pub weights: usize,
     /// Their gradients, and other results of a step.
@@ -24,6 +26,8 @@ pub struct MemoryUse {
     pub workspace: usize,
     /// Batches of inputs and targets.
     pub batches: usize,
+    /// The moving average of the weights, if there is one, and the state as it is copied for a checkpoint.
+    pub copies: usize,
     /// Plans, stacks and code.
     pub fixed: usize,
 }
@@ -38,6 +42,8 @@ impl MemoryUse {
         model: &Sequential,
         criterion: &AnyLoss,
         optimizer: usize,
+        held: usize,
+        workers: usize,
     ) -> Result<MemoryUse> {
         let task = &subject.train.data.spec().task;
         let bytes = |tensors: &[Tensor]| -> usize {
@@ -71,39 +77,50 @@ impl MemoryUse {
             drop(outputs);
             evaluation = loss.cost()?;
         }
+        let average = if subject.config.training.ema.is_some() { weights } else { 0 };
         Ok(MemoryUse {
+            held,
             // And what they were initialised from, which the allocator keeps.
             weights: 2 * weights,
             gradients: step.outputs,
             optimizer,
             workspace: step.arena.max(evaluation.arena),
-            // A batch is put together in one place and copied into another.
-            batches: 2 * train_batch.max(test_batch),
+            // A batch is put together in one place and copied into another, and two wait for each worker.
+            batches: (2 + 2 * workers) * train_batch.max(test_batch),
+            copies: average + (average + weights + optimizer),
             fixed: FIXED,
         })
     }
 
     /// All of it.
     pub fn total(&self) -> usize {
-        let MemoryUse { weights, gradients, optimizer, workspace, batches, fixed } = self;
-        weights + gradients + optimizer + workspace + batches + fixed
+        self.held + self.more()
+    }
+
+    /// What training adds to the program and the data.
+    pub fn more(&self) -> usize {
+        let MemoryUse { held: _, weights, gradients, optimizer, workspace, batches, copies, fixed } =
+            self;
+        weights + gradients + optimizer + workspace + batches + copies + fixed
     }
 }
 
-/// `memory for training: 24.1 MB (weights 1.2, gradients 1.2, …)`.
+/// `peak memory of training: 24.1 MB (program and data 12.0, weights 1.2, gradients 1.2, …)`.
 impl fmt::Display for MemoryUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
         write!(
             f,
-            "memory for training, beside the data: {} MB (weights {}, gradients {}, optimizer {}, \
-             activations {}, batches {}, the rest {})",
+            "peak memory of training: {} MB (program and data {}, weights {}, gradients {}, optimizer {}, \
+             activations {}, batches {}, copies for checkpoints {}, the rest {})",
             megabytes(self.total()),
+            megabytes(self.held),
             megabytes(self.weights),
             megabytes(self.gradients),
             megabytes(self.optimizer),
             megabytes(self.workspace),
             megabytes(self.batches),
+            megabytes(self.copies),
             megabytes(self.fixed),
         )
     }
@@ -119,18 +136,18 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
 /// What is found where less memory is available than training takes.
 fn exceeds(memory: &MemoryUse, available: usize, batch_size: usize) -> Option<Finding> {
     let gigabytes = |bytes: usize| format!("{:.1} GB", bytes as f64 / 1e9);
-    let total = memory.total();
+    let more = memory.more();
     let batch = memory.workspace + memory.batches;
-    let room = available.saturating_sub(total - batch);
+    let room = available.saturating_sub(more - batch);
     let smaller = (batch_size as f64 * room as f64 / batch.max(1) as f64) as usize;
     let remedy = match smaller {
         0 => "use a smaller model, or a machine with more memory".to_owned(),
         n => format!("set `batch_size` to {n} or less"),
     };
-    (total > available).then(|| {
+    (more > available).then(|| {
         let what = format!(
-            "training takes about {}, but the machine has {} left",
-            gigabytes(total),
+            "training takes about {} more, but the machine has {} left",
+            gigabytes(more),
             gigabytes(available)
         );
         Finding::warning("[train]", what, remedy)
@@ -149,7 +166,7 @@ mod tests {
         let found = |available| exceeds(&memory, available, 64).unwrap().to_string();
         assert_eq!(
             found(5 * gb),
-            "warning: [train]: training takes about 9.0 GB, but the machine has 5.0 GB left; set \
+            "warning: [train]: training takes about 9.0 GB more, but the machine has 5.0 GB left; set \
              `batch_size` to 32 or less"
         );
         assert!(found(gb / 2).ends_with("use a smaller model, or a machine with more memory"));

@@ -98,12 +98,12 @@ pub struct CheckReport {
 /// `gradus train` does.
 ///
 /// It reads a few hundred samples and tries one step on a copy of the model, well within a second for all but the
-/// largest models. What it finds is in the report; [`CheckReport::verdict`] makes an error of errors.
+/// largest models. `workers` is how many threads will assemble batches, which takes memory. What it finds is in the report; [`CheckReport::verdict`] makes an error of errors.
 ///
 /// # Errors
 /// If the random state or pending work of this thread cannot be settled first.
-pub fn check(config: &Config, train: &Data, test: &Data) -> Result<CheckReport> {
-    let (subject, mistake) = Subject::new(config, train, test)?;
+pub fn check(config: &Config, train: &Data, test: &Data, workers: usize) -> Result<CheckReport> {
+    let (subject, mistake) = Subject::new(config, train, test, workers)?;
     let mut findings: Vec<Finding> =
         CHECKS.iter().flat_map(|check| (check.run)(&subject)).collect();
     // What made the model or its step fail, unless a check has found the reason.

@@ -10,6 +10,7 @@ use gradus_tensor::{
 
 use super::memory::MemoryUse;
 use crate::config::AnyLoss;
+use crate::resident::resident_memory;
 use crate::{Config, Data, DataSpec, Input, Summary, Task};
 
 /// At most so many samples are read of each part, for at most so long.
@@ -68,6 +69,7 @@ impl<'a> Subject<'a> {
         config: &Config,
         train: &'a Data,
         test: &'a Data,
+        workers: usize,
     ) -> Result<(Subject<'a>, Option<Error>)> {
         evaluate()?;
         let random = rng_state();
@@ -80,7 +82,7 @@ impl<'a> Subject<'a> {
             memory: None,
         };
         manual_seed(config.seed);
-        let outcome = subject.try_step();
+        let outcome = subject.try_step(workers);
         // What was recorded and not wanted, such as the writes of a step that failed, goes here.
         let settled = evaluate();
         set_rng_state(random);
@@ -108,7 +110,9 @@ impl<'a> Subject<'a> {
         self.config.loss.as_ref().unwrap_or(&self.config.data).line()
     }
 
-    fn try_step(&mut self) -> Result<()> {
+    fn try_step(&mut self, workers: usize) -> Result<()> {
+        let unread = self.train.data.unread_bytes() + self.test.data.unread_bytes();
+        let held = resident_memory().unwrap_or_default() + unread;
         let spec = self.train.data.spec().clone();
         let model = self.config.model(&spec)?;
         let summary = Summary::new(&model, &spec)?;
@@ -123,7 +127,8 @@ impl<'a> Subject<'a> {
         let affordable = (OPERATIONS / (3 * flops).max(1)).max(2);
         let size = self.config.batch_size.min(self.train.samples.len()).min(affordable);
         let trial = self.step(&model, &criterion, size)?;
-        self.memory = Some(MemoryUse::predict(self, &model, &criterion, trial.optimizer_bytes)?);
+        let optimizer = trial.optimizer_bytes;
+        self.memory = Some(MemoryUse::predict(self, &model, &criterion, optimizer, held, workers)?);
         self.trial = Some(trial);
         Ok(())
     }

@@ -30,6 +30,16 @@ impl Config {
     /// # Errors
     /// If their files are missing or damaged, or there are no samples.
     pub fn open(&mut self, split: Split) -> Result<Data> {
+        let data = self.as_read(split)?.read_at_once()?;
+        self.seen(data, split)
+    }
+
+    /// As [`open`](Config::open), but samples are read when they are asked for, where the dataset can
+    /// do so.
+    ///
+    /// # Errors
+    /// As [`open`](Config::open).
+    pub fn open_lazily(&mut self, split: Split) -> Result<Data> {
         let data = self.as_read(split)?;
         self.seen(data, split)
     }
@@ -38,13 +48,15 @@ impl Config {
     fn as_read(&mut self, split: Split) -> Result<Data> {
         // What is read at once is read whole: samples that may be bad are read one by one.
         if self.skip_errors > 0 {
+            let place = self.data.place().clone();
             if self.data.keys.value("in_memory") == Some(&Value::Bool(true)) {
-                return Err(self.data.place().error(
+                return Err(place.error(
                     "`in_memory` reads all samples before training, and one that cannot be read \
                      ends it; leave it out, or `skip_errors`",
                 ));
             }
-            *self = self.without_reading_all();
+            // Only some datasets have this key.
+            let _ = self.data.set(DATASETS, "in_memory", Value::Bool(false), &place);
         }
         self.data.build(DATASETS, split)
     }
@@ -55,7 +67,7 @@ impl Config {
     /// # Errors
     /// As [`open`](Config::open).
     pub(crate) fn open_to_train(&mut self) -> Result<(Data, Option<Data>)> {
-        let data = self.as_read(Split::Train)?;
+        let data = self.as_read(Split::Train)?.read_at_once()?;
         let evaluated = match self.training.validation.0 {
             0.0 => None,
             _ => Some(self.seen(data.clone(), Split::Test)?),
@@ -133,16 +145,7 @@ impl Config {
     /// As [`open`](Config::open).
     pub fn spec(&self) -> Result<DataSpec> {
         self.check()?;
-        Ok(self.without_reading_all().open(Split::Train)?.spec().clone())
-    }
-
-    /// The same, but samples are read when they are asked for, where the dataset can do so.
-    pub fn without_reading_all(&self) -> Config {
-        let mut config = self.clone();
-        let place = config.data.place().clone();
-        // Only some datasets have this key.
-        let _ = config.data.set(DATASETS, "in_memory", Value::Bool(false), &place);
-        config
+        Ok(self.clone().open_lazily(Split::Train)?.spec().clone())
     }
 
     /// The model for such data, in evaluation mode. From now on, the layers' keys hold the sizes

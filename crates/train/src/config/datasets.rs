@@ -301,33 +301,36 @@ fn image_folder(
     mean: Channels,
     std: Channels,
 ) -> Result<Data> {
-    if in_memory {
-        let pixels = folder.image_size().map_or(0, |size| size.height.saturating_mul(size.width));
-        let needed = pixels.saturating_mul(channels.get()).saturating_mul(folder.len());
-        if let Some(available) = available_memory().filter(|available| needed > *available) {
-            let message = format!(
-                "{}: {} images take {:.1} GB in memory, but the machine has {:.1} GB left; set \
-                 `in_memory = false`, and each is read when it is asked for",
-                folder.name(),
-                folder.len(),
-                needed as f64 / 1e9,
-                available as f64 / 1e9
-            );
-            return Err(Error::new(ErrorKind::Data, message));
-        }
-        return images(folder.in_memory(gradus_tensor::num_threads())?, mean, std);
-    }
-    let normalization = normalization(mean, std)?;
+    let normalized = normalization(mean.clone(), std.clone())?;
     // Of images of any size, what the first one becomes is known once it is transformed.
     let size = folder.image_size().unwrap_or(ImageSize { height: 1, width: 1 });
     let spec = DataSpec {
-        input: Input::image(&[channels.get(), size.height, size.width], normalization.as_ref()),
+        input: Input::image(&[channels.get(), size.height, size.width], normalized.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },
     };
-    let folder = folder.normalize(normalization);
+    let lazily = Parts(folder.clone().normalize(normalized));
+    if in_memory {
+        let pixels = folder.image_size().map_or(0, |size| size.height.saturating_mul(size.width));
+        let needed = pixels.saturating_mul(channels.get()).saturating_mul(folder.len());
+        let read = move || {
+            if let Some(available) = available_memory().filter(|available| needed > *available) {
+                let message = format!(
+                    "{}: {} images take {:.1} GB in memory, but the machine has {:.1} GB left; set \
+                     `in_memory = false`, and each is read when it is asked for",
+                    folder.name(),
+                    folder.len(),
+                    needed as f64 / 1e9,
+                    available as f64 / 1e9
+                );
+                return Err(Error::new(ErrorKind::Data, message));
+            }
+            images(folder.in_memory(gradus_tensor::num_threads())?, mean.clone(), std.clone())
+        };
+        return Ok(Data::new(lazily, spec).until_read(needed, read));
+    }
     Ok(match cache {
-        None => Data::new(Parts(folder), spec),
-        Some(cache) => Data::new(Parts(folder.cache_on_disk(cache)?), spec),
+        None => Data::new(lazily, spec),
+        Some(cache) => Data::new(Parts(lazily.0.cache_on_disk(cache)?), spec),
     })
 }
 
