@@ -202,6 +202,22 @@ fn folders_within_a_class_are_named() {
     assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
 }
 
+/// An image that is not read is not left out without a word; notes are.
+#[test]
+fn images_of_other_formats_are_named() {
+    let dir = Folder::new("formats");
+    for path in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"] {
+        dir.image(path, (3, 2), [1, 2, 3]);
+    }
+    fs::write(dir.0.join("cat/notes.txt"), "two cats").unwrap();
+    assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
+    fs::write(dir.0.join("dog/5.GIF"), "GIF89a").unwrap();
+    let error = dir.open(Split::Train, ImageFolderOptions::default()).unwrap_err().to_string();
+    let expected = "dog/5.GIF: images of this kind are not read, but files that end in png, jpg, jpeg, \
+                    webp, bmp; convert it, or move it elsewhere";
+    assert!(error.ends_with(expected), "{error}");
+}
+
 /// A bad file says so when it is asked for; the size of the others is that of the first good one.
 #[test]
 fn a_bad_first_image_is_one_bad_sample() {

@@ -15,6 +15,9 @@ use crate::{Array, Dataset, Identity, Image, Normalization, Split};
 
 /// The endings of files that are read.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+/// The endings of images that are not: an error, so that none is left out without a word.
+const OTHERS: [&str; 11] =
+    ["avif", "gif", "heic", "jfif", "jp2", "jxl", "pgm", "ppm", "tga", "tif", "tiff"];
 /// How the part to train on is called, and those to test.
 const TRAIN: &str = "train";
 const TEST: [&str; 3] = ["test", "val", "valid"];
@@ -55,6 +58,8 @@ impl Default for ImageFolderOptions {
 /// pets/train/dog/2.jpg                                 pets/dog/2.jpg
 /// pets/test/cat/3.png   (or val, or valid)
 /// ```
+///
+/// Files of other endings are none of them; but an image of another format, such as GIF or TIFF, is an error.
 ///
 /// Without parts, a share of each class is kept for testing, chosen by a seed. Files are decoded
 /// when a sample is asked for, so that a loader's workers share that work;
@@ -331,11 +336,21 @@ fn classes(dir: &Path) -> Result<Vec<String>> {
 
 /// The images in a folder, in order.
 fn images(dir: &Path) -> Result<Vec<PathBuf>> {
-    let is_image = |path: &PathBuf| {
+    let ends_in = |path: &Path, endings: &[&str]| {
         let ending = path.extension().and_then(OsStr::to_str);
-        ending.is_some_and(|e| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(e)))
+        ending.is_some_and(|e| endings.iter().any(|known| known.eq_ignore_ascii_case(e)))
     };
+    let is_image = |path: &PathBuf| ends_in(path, &ENDINGS);
     let all = entries(dir)?;
+    if let Some(other) = all.iter().find(|path| ends_in(path, &OTHERS)) {
+        let message = format!(
+            "{}: images of this kind are not read, but files that end in {}; convert it, or move it \
+             elsewhere",
+            other.display(),
+            ENDINGS.join(", ")
+        );
+        return Err(Error::new(ErrorKind::Data, message));
+    }
     // Whether they are of the class or not is not guessed.
     for folder in all.iter().filter(|path| path.is_dir()) {
         if entries(folder)?.iter().any(is_image) {
