@@ -17,7 +17,8 @@ fn main() {
     divan::main();
 }
 
-/// 784 → 512 → 512 → 10 on batches of 64: forward, gradients of inputs, gradients of weights; and others.
+/// 784 → 512 → 512 → 10 on batches of 64: forward, gradients of inputs, gradients of weights; 128 → 512 → 128 on 768
+/// tokens; and others.
 const CASES: &[Case] = &[
     Case("1 forward 1", [64, 512, 784], false, true),
     Case("2 forward 2", [64, 512, 512], false, true),
@@ -30,6 +31,12 @@ const CASES: &[Case] = &[
     Case("skinny forward", [64, 10, 21632], false, true),
     Case("skinny inputs", [64, 21632, 10], false, false),
     Case("skinny weights", [10, 21632, 64], true, false),
+    Case("wide forward", [768, 512, 128], false, true),
+    Case("deep forward", [768, 128, 512], false, true),
+    Case("wide inputs", [768, 512, 128], false, false),
+    Case("deep inputs", [768, 128, 512], false, false),
+    Case("tall weights", [512, 128, 768], true, false),
+    Case("flat weights", [128, 512, 768], true, false),
     Case("square 512", [512, 512, 512], false, false),
     Case("square 2048", [2048, 2048, 2048], false, false),
     Case("square 2048 A·Bᵀ", [2048, 2048, 2048], false, true),
