@@ -99,7 +99,8 @@ pub(crate) fn pull_back(
             let slot = &mut adjoints[x.index()];
             *slot = Some(match *slot {
                 Some(sum) => build(graph, &[sum, grad], |e| {
-                    e[0].beside(e[1]).unwrap_or_else(|| e[0] + e[1]).id()
+                    let sum = e[0].beside(e[1]).or_else(|| e[0].factored(e[1]));
+                    sum.unwrap_or_else(|| e[0] + e[1]).id()
                 }),
                 None => grad,
             });

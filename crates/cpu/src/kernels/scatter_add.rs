@@ -21,6 +21,8 @@ pub(super) struct ScatterAdd {
     out: ValueId,
     dtype: DType,
     axis: usize,
+    /// Whether an index is that of a whole row, as in the gradient of an embedding.
+    by_row: bool,
     /// The product of the outer extents, and how many outer indices a task owns.
     outer: usize,
     outer_per_task: usize,
@@ -47,6 +49,7 @@ impl ScatterAdd {
         // Whole cache lines.
         let piece = (TASK / column).next_multiple_of(64).clamp(1, row.max(1));
         ScatterAdd {
+            by_row: index.strides[last] == 0 && source.strides[last] == 1,
             outer: x.shape[..axis].iter().product(),
             outer_per_task: (TASK / (column * piece)).max(1),
             x,
@@ -109,6 +112,21 @@ impl ScatterAdd {
             for i in 0..shape[self.axis] {
                 let index = position(&self.index, &at, i, &within);
                 let source = position(&self.source, &at, i, &within);
+                if self.by_row {
+                    // SAFETY: as below; rows are contiguous, and not the same.
+                    unsafe {
+                        let to: i64 = *element(memory, &self.index, index, 0);
+                        if (0..self.x.shape[self.axis] as i64).contains(&to) {
+                            let out = self.out_row::<T>(outer, to as usize, middle, memory);
+                            let first = columns.start;
+                            let source = element::<T>(memory, &self.source, source, first);
+                            let out = std::slice::from_raw_parts_mut(out.add(first), columns.len());
+                            let source = std::slice::from_raw_parts(source, columns.len());
+                            out.iter_mut().zip(source).for_each(|(a, &b)| *a = a.plus(b));
+                        }
+                    }
+                    continue;
+                }
                 for j in columns.clone() {
                     // SAFETY: positions are inside their views; those in the result are this task's, and
                     // not followed where out of range.

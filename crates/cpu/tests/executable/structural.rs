@@ -3,7 +3,8 @@
 use gradus_ir::graph::Graph;
 use gradus_ir::ops::{
     ArgMax, ArgSort, Concat, Conv, ConvGeometry, ConvInputGrad, ConvWeightGrad, CrossEntropy,
-    CrossEntropyGrad, CumSum, Flip, Gather, MatMul, Op, Pad, ScatterAdd, Window,
+    CrossEntropyGrad, CumSum, Expand, Flip, Gather, MatMul, Normalize, NormalizeGrad, Op, Pad,
+    ScatterAdd, Window,
 };
 use gradus_ir::{Array, DType, Scalar, Shape, Type};
 
@@ -138,6 +139,41 @@ fn cross_entropy_of_short_and_long_rows() {
             // In half precision the interpreter rounds inside, after every op of the body.
             let scale = if dtype == DType::F16 { 8.0 } else { 2.0 };
             check(&graph, &inputs, &[], scale, &format!("{dtype} [{n}, {classes}]"));
+        }
+    }
+}
+
+/// Rows shorter than a vector's lanes, as long, and longer, with and without a rest.
+#[test]
+fn normalized_rows_of_any_length() {
+    let eps = Scalar::F64(1e-5);
+    for size in [1, 5, 31, 32, 33, 100, 128, 700] {
+        let rows = ty(&[9, size], DType::F32);
+        let what = format!("rows of {size}");
+        structural(Normalize { eps }, std::slice::from_ref(&rows), 0, &what);
+        structural(NormalizeGrad { eps }, &[rows.clone(), rows], 0, &what);
+    }
+}
+
+/// One index for a whole row, as in the gradient of an embedding, some of them out of range.
+#[test]
+fn rows_are_added_whole() {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::Bool] {
+        for width in [3, 64, 700] {
+            let types = [ty(&[6, width], dtype), ty(&[50, 1], DType::I64), ty(&[50, width], dtype)];
+            let mut graph = Graph::new();
+            let [x, index, source] = types.clone().map(|t| graph.input(t));
+            let shape = types[2].shape.clone();
+            let wide = graph.add(Expand { shape }, &[index]).unwrap();
+            let y = graph.add(ScatterAdd { axis: 0 }, &[x, wide, source]).unwrap();
+            graph.set_outputs(vec![y]);
+            let index = (0..50).map(|i| i * 7 % 8 - 1).collect();
+            let inputs = [
+                Numbers(1).array(&types[0]),
+                Array::int(types[1].clone(), index),
+                Numbers(2).array(&types[2]),
+            ];
+            check(&graph, &inputs, &[], 4.0, &format!("{dtype}, rows of {width}"));
         }
     }
 }

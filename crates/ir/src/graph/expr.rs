@@ -217,6 +217,42 @@ impl<'g> Expr<'g> {
         Some(whole.pad(Pad { axis, before, after, step: 1 }))
     }
 
+    /// The sum of this and `other` where both are one expression times others: that times the sum of the others.
+    /// The adjoints of the two ways through x · Φ(x) meet like this; what they are multiplied with does not depend
+    /// on them, and can be computed and kept as one.
+    pub(crate) fn factored(self, other: Expr<'g>) -> Option<Expr<'g>> {
+        let (ours, theirs) = (self.factors(), other.factors());
+        let at = |(i, (base, _)): (usize, &(Expr<'g>, Expr<'g>))| {
+            theirs.iter().position(|(other, _)| other.id == base.id).map(|j| (i, j))
+        };
+        let (i, j) = ours.iter().enumerate().find_map(at)?;
+        let product = |factors: &[(Expr<'g>, Expr<'g>)]| {
+            factors.iter().rev().map(|&(_, factor)| factor).reduce(|a, b| a * b)
+        };
+        Some(ours[i].0 * (product(&ours[..=i])? + product(&theirs[..=j])?))
+    }
+
+    /// The factors `d`, `c`, `b` of a product `((a · b) · c) · d`, each with what it multiplies.
+    fn factors(self) -> Vec<(Expr<'g>, Expr<'g>)> {
+        const MOST: usize = 4;
+        let split = |&(product, _): &(Expr<'g>, Expr<'g>)| product.multiplied();
+        std::iter::successors(self.multiplied(), split).take(MOST).collect()
+    }
+
+    /// What it is the product of, if it is one of two of its own shape.
+    fn multiplied(self) -> Option<(Expr<'g>, Expr<'g>)> {
+        let graph = self.graph.borrow();
+        let node = graph.node(self.id);
+        let whole = |x: &NodeId| graph.ty(*x) == &node.ty;
+        match (&node.op, &node.inputs[..]) {
+            (Op::Scalar(ScalarOp::Mul), &[a, b]) if whole(&a) && whole(&b) => {
+                let [a, b] = [a, b].map(|id| Expr { graph: self.graph, id });
+                Some((a, b))
+            }
+            _ => None,
+        }
+    }
+
     /// The transpose of taking windows: every element of a window, along the last axis, is added to the place
     /// of an axis of `n` elements that it came from.
     pub fn overlap_add(self, window: &Window, n: usize) -> Expr<'g> {

@@ -1,9 +1,10 @@
 //! Which ops run together.
 
+use gradus_ir::autograd::gradients;
 use gradus_ir::graph::{Graph, NodeId, build};
 use gradus_ir::ops::{Op, Reduce, ReduceKind};
 use gradus_ir::scalar::ScalarOp;
-use gradus_ir::schedule::{Kernel, Loop, Plan, compile};
+use gradus_ir::schedule::{Kernel, Loop, Plan, Step, StepKind, compile};
 use gradus_ir::{Array, DType, Type};
 
 use crate::plans::{backend, bare, native, verified};
@@ -42,6 +43,27 @@ fn bias_and_activation_are_one_loop() {
     let (plan, _) = verified(&program, native, "layer");
     assert_eq!((plan.kernels.len(), loops(&plan).len()), (1, 1), "{plan}");
     assert_eq!(loops(&plan)[0].stores.len(), 1, "{plan}");
+}
+
+/// The gradient of h · Φ(h) reaches h on two ways. What both are multiplied with is computed where Φ(h) is, and
+/// kept as one.
+#[test]
+fn an_adjoint_on_two_ways_is_multiplied_once() {
+    let program = program(&[&[4, 3], &[3, 5], &[5, 2]], |g, x| {
+        let loss = build(g, x, |x| {
+            let h = x[0].matmul(x[1]);
+            (h * h.op(ScalarOp::Ndtr)).matmul(x[2]).op(ScalarOp::Exp).sum(&[0, 1], false).id()
+        });
+        let one = g.constant(1.0, DType::F32);
+        gradients(g, loss, one, &x[1..]).into_iter().flatten().collect()
+    });
+    let (plan, _) = verified(&program, native, "x · Φ(x)");
+    let all = loops(&plan);
+    let [activation, _, product] = all[..] else { panic!("{plan}") };
+    // The activation and its derivative; then the derivative times the adjoint.
+    assert_eq!((activation.stores.len(), product.stores.len()), (2, 1), "{plan}");
+    let op = |step: &&Step| matches!(step.kind, StepKind::Op(_));
+    assert_eq!(product.steps.iter().filter(op).count(), 1, "{plan}");
 }
 
 #[test]
