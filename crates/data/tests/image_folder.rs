@@ -197,8 +197,19 @@ fn folders_within_a_class_are_named() {
     }
     fs::create_dir(dir.0.join("dog/notes")).unwrap();
     let error = dir.open(Split::Train, ImageFolderOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("cat/more: a folder of images within"), "{error}");
+    assert!(error.contains("cat/more/3.png: an image in a folder within"), "{error}");
     fs::remove_dir_all(dir.0.join("cat/more")).unwrap();
+    assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
+    for path in ["dog/notes/deep/6.png", "cat/notes/7.gif", "cat/8", "9.png"] {
+        dir.image("dog/4.png", (3, 2), [1, 2, 3]);
+        fs::create_dir_all(dir.0.join(path).parent().unwrap()).unwrap();
+        fs::copy(dir.0.join("dog/4.png"), dir.0.join(path)).unwrap();
+        let error = dir.open(Split::Train, ImageFolderOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{path}: an image")), "{error}");
+        fs::remove_file(dir.0.join(path)).unwrap();
+    }
+    fs::write(dir.0.join("LICENSE"), "none").unwrap();
+    fs::write(dir.0.join("cat/README"), "none").unwrap();
     assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
 }
 
@@ -213,8 +224,8 @@ fn images_of_other_formats_are_named() {
     assert!(dir.open(Split::Train, ImageFolderOptions::default()).is_ok());
     fs::write(dir.0.join("dog/5.GIF"), "GIF89a").unwrap();
     let error = dir.open(Split::Train, ImageFolderOptions::default()).unwrap_err().to_string();
-    let expected = "dog/5.GIF: images of this kind are not read, but files that end in png, jpg, jpeg, \
-                    webp, bmp; convert it, or move it elsewhere";
+    let expected = "dog/5.GIF: an image, but only files that end in png, jpg, jpeg, webp, bmp are read; \
+                    convert or rename it, or move it elsewhere";
     assert!(error.ends_with(expected), "{error}");
 }
 

@@ -12,7 +12,7 @@ use gradus_data::{DataLoader, Split};
 use gradus_nn::Module;
 use gradus_tensor::{Error, ErrorKind, Result, Tensor, manual_seed};
 
-use crate::checkpoint::Files;
+use crate::checkpoint::{Checkpoint, Files};
 use crate::fingerprint::hash_data;
 use crate::log::{
     Csv, Environment, JsonLines, Observed, Observer, RunEnd, RunStart, Stopwatch, TimeSplit,
@@ -216,20 +216,25 @@ pub fn run_observed(
                  they are those of this one; gradus verify, which trains anew, will not confirm the run",
             );
         }
+        refuse_less(folder, &config)?;
+    }
+    // What went in is hashed while training goes on. Of a run that goes on, some of it first, so that nothing
+    // changes where it is refused.
+    let hash = |folder: &RunFolder| {
+        let parts = [&data, &test_data].map(|part| part.samples().clone());
+        hash_data(folder, parts, options.changed_data, progress)
+    };
+    let begun = folder.as_ref().filter(|folder| folder.config().is_ok());
+    let mut hashes = begun.map(hash).transpose()?;
+    if let Some(folder) = &folder {
         // The configuration first: with it, the folder is that of a run.
         folder.save_config(&config)?;
         folder.save_data(&spec)?;
+        if hashes.is_none() {
+            hashes = Some(hash(folder)?);
+        }
     }
     progress.started(&config, &train_data, held_out, &test_data, model.num_parameters());
-
-    // What went in is hashed while training goes on.
-    let hashes = match &folder {
-        Some(folder) => {
-            let parts = [&data, &test_data].map(|part| part.samples().clone());
-            Some(hash_data(folder, parts, options.changed_data, progress)?)
-        }
-        None => None,
-    };
 
     observers.insert(0, Box::new(JsonLines::new()));
     observers.insert(1, Box::new(Csv::new()));
@@ -427,6 +432,28 @@ fn open_folder(config: &Config, options: &RunOptions) -> Result<RunFolder> {
             _ => Ok(folder),
         }
     })
+}
+
+/// Refuses to go on with a run that has come further than it now should.
+fn refuse_less(folder: &RunFolder, config: &Config) -> Result<()> {
+    let shorter = folder.config().is_ok_and(|before| config.epochs < before.epochs);
+    if !shorter {
+        return Ok(());
+    }
+    let at = |files| Checkpoint::from_files(files).map(|checkpoint| checkpoint.state);
+    let Some((_, state)) = folder.checkpoints().load_newest(at, |_| {})? else { return Ok(()) };
+    let count = |key: &str| state[key].as_u64().unwrap_or(0);
+    let begun = count("epoch") + u64::from(count("batch") > 0);
+    if begun <= config.epochs as u64 {
+        return Ok(());
+    }
+    let message = format!(
+        "the run in {} is in epoch {begun} already, and should end after {}; give --epochs {begun} or more, \
+         or begin a new run",
+        folder.path().display(),
+        config.epochs
+    );
+    Err(Error::new(ErrorKind::Usage, message))
 }
 
 /// What the model of a run can be built from.

@@ -249,6 +249,10 @@ fn what_can_be_resumed() {
     succeeds(&dir, &["train", "--epochs", "4", "--out", "whole"]);
     let model = |run: &str| fs::read(dir.join(run).join("model.safetensors")).unwrap();
     assert!(model("runs/digits-1") == model("whole"));
+    // What it has done is not undone, and its configuration stays as it was.
+    let shorter = fails(&dir, &["train", "--resume", "runs/digits-1", "--epochs", "3"], 2);
+    assert!(shorter.contains("is in epoch 4 already, and should end after 3"), "{shorter}");
+    succeeds(&dir, &["verify", "runs/digits-1"]);
 
     let other = fails(&dir, &["train", "--resume", "runs/digits-1", "--lr", "0.1"], 2);
     assert!(other.contains("leave out --lr"), "{other}");
@@ -346,6 +350,9 @@ fn data_that_have_changed_are_noticed() {
         "run: the training data are not those that the run began with: 64 samples with SHA-256 ";
     assert!(message.contains(expected), "{message}");
     assert!(message.contains(" then, 64 with ") && message.contains("--changed-data"), "{message}");
+    // Nothing of it has changed.
+    let config = fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    assert!(config.contains("epochs = 2"), "{config}");
     // Before the hash of all samples is known, some stand for all.
     let hashes = dir.join("run/data_hashes.json");
     let mut some: Value = serde_json::from_slice(&fs::read(&hashes).unwrap()).unwrap();

@@ -59,7 +59,8 @@ impl Default for ImageFolderOptions {
 /// pets/test/cat/3.png   (or val, or valid)
 /// ```
 ///
-/// Files of other endings are none of them; but an image of another format, such as GIF or TIFF, is an error.
+/// Files of other endings are none of them; but an image of another format, such as GIF or TIFF, without an ending,
+/// in a folder further down or beside the classes is an error.
 ///
 /// Without parts, a share of each class is kept for testing, chosen by a seed. Files are decoded
 /// when a sample is asked for, so that a loader's workers share that work;
@@ -316,6 +317,13 @@ fn chosen(dir: &Path, split: Split, options: &ImageFolderOptions) -> Result<Labe
 fn classes(dir: &Path) -> Result<Vec<String>> {
     let mut classes = Vec::new();
     for path in entries(dir)? {
+        if looks_like_an_image(&path) {
+            let message = format!(
+                "{}: an image beside the folders of the classes; move it into one of them, or elsewhere",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
         if path.is_dir() {
             let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
                 let message = format!("{path:?}: the name of a class must be UTF-8; rename it");
@@ -334,17 +342,38 @@ fn classes(dir: &Path) -> Result<Vec<String>> {
     Ok(classes)
 }
 
+/// Whether the name of a file ends in one of these, in whatever case.
+fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str);
+    ending.is_some_and(|e| endings.iter().any(|known| known.eq_ignore_ascii_case(e)))
+}
+
+/// Whether a file is an image, by its name, or by how it begins if the name does not say.
+fn looks_like_an_image(path: &Path) -> bool {
+    let named = ends_in(path, &ENDINGS) || ends_in(path, &OTHERS);
+    (named || path.extension().is_none()) && path.is_file() && (named || image_size(path).is_ok())
+}
+
+/// The first image in a folder or in those within it.
+fn any_image(dir: &Path) -> Result<Option<PathBuf>> {
+    for path in entries(dir)? {
+        // A link may lead back.
+        let within = path.is_dir() && !path.is_symlink();
+        let found = if within { any_image(&path)? } else { None };
+        if found.is_some() || looks_like_an_image(&path) {
+            return Ok(found.or(Some(path)));
+        }
+    }
+    Ok(None)
+}
+
 /// The images in a folder, in order.
 fn images(dir: &Path) -> Result<Vec<PathBuf>> {
-    let ends_in = |path: &Path, endings: &[&str]| {
-        let ending = path.extension().and_then(OsStr::to_str);
-        ending.is_some_and(|e| endings.iter().any(|known| known.eq_ignore_ascii_case(e)))
-    };
     let is_image = |path: &PathBuf| ends_in(path, &ENDINGS);
     let all = entries(dir)?;
-    if let Some(other) = all.iter().find(|path| ends_in(path, &OTHERS)) {
+    if let Some(other) = all.iter().find(|path| !is_image(path) && looks_like_an_image(path)) {
         let message = format!(
-            "{}: images of this kind are not read, but files that end in {}; convert it, or move it \
+            "{}: an image, but only files that end in {} are read; convert or rename it, or move it \
              elsewhere",
             other.display(),
             ENDINGS.join(", ")
@@ -353,10 +382,11 @@ fn images(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     // Whether they are of the class or not is not guessed.
     for folder in all.iter().filter(|path| path.is_dir()) {
-        if entries(folder)?.iter().any(is_image) {
+        if let Some(image) = any_image(folder)? {
             let message = format!(
-                "{}: a folder of images within the folder of a class; move its images to {}, or the \
-                 folder to another place",
+                "{}: an image in a folder within the folder of a class; move the images of {} to {}, \
+                 or the folder to another place",
+                image.display(),
                 folder.display(),
                 dir.display()
             );

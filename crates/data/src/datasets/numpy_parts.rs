@@ -75,7 +75,7 @@ impl NumpyTable {
         options: &NumpyOptions,
     ) -> Result<NumpyTable> {
         let arrays = Arrays::find(path.as_ref(), options)?;
-        let (inputs, targets) = arrays.part(split, options)?;
+        let Rows { inputs, targets, numbers } = arrays.part(split, options)?;
         let count = inputs.shape[0];
         let (targets, classes) = match kind {
             Target::Number => {
@@ -94,7 +94,7 @@ impl NumpyTable {
                 "{}: element {} of row {} is {}; replace it, or leave the row out",
                 arrays.name(&options.inputs, split),
                 at % width,
-                at / width,
+                numbers.map_or(at / width, |numbers| numbers[at / width]),
                 inputs.data()[at]
             );
             return Err(Error::new(ErrorKind::Data, message));
@@ -154,7 +154,7 @@ pub fn numpy_images(
     options: &NumpyOptions,
 ) -> Result<LabelledImages> {
     let arrays = Arrays::find(path.as_ref(), options)?;
-    let (inputs, targets) = arrays.part(split, options)?;
+    let Rows { inputs, targets, .. } = arrays.part(split, options)?;
     let (labels, classes) = arrays.labels(targets, options)?;
     let wrong = |why: String| {
         let name = arrays.name(&options.inputs, split);
@@ -187,6 +187,14 @@ pub fn numpy_images(
         labels,
         (0..classes).map(|class| class.to_string()).collect(),
     ))
+}
+
+/// The rows of a part.
+struct Rows {
+    inputs: NpyArray,
+    targets: NpyArray,
+    /// Which they are in the file, unless it holds them alone.
+    numbers: Option<Vec<usize>>,
 }
 
 /// Where arrays of certain names are.
@@ -251,7 +259,7 @@ impl Arrays {
     }
 
     /// The inputs and targets of a part.
-    fn part(&self, split: Split, options: &NumpyOptions) -> Result<(NpyArray, NpyArray)> {
+    fn part(&self, split: Split, options: &NumpyOptions) -> Result<Rows> {
         let inputs = self.read(&options.inputs, split)?;
         let targets = self.read(&options.targets, split)?;
         if inputs.shape.is_empty() || inputs.shape.first() != targets.shape.first() {
@@ -265,12 +273,13 @@ impl Arrays {
             return Err(Error::new(ErrorKind::Data, message));
         }
         if self.parts {
-            return Ok((inputs, targets));
+            return Ok(Rows { inputs, targets, numbers: None });
         }
         let chosen = choose(inputs.shape[0], options.test_fraction, options.seed, split);
         let chosen =
             chosen.map_err(|e| e.context(format_args!("{}, rows", self.path.display())))?;
-        Ok((inputs.select(&chosen), targets.select(&chosen)))
+        let (inputs, targets) = (inputs.select(&chosen), targets.select(&chosen));
+        Ok(Rows { inputs, targets, numbers: Some(chosen) })
     }
 
     /// Labels `[n]`, and the number of classes of both parts.

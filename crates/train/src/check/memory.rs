@@ -26,7 +26,8 @@ pub struct MemoryUse {
     pub workspace: usize,
     /// Batches of inputs and targets.
     pub batches: usize,
-    /// The moving average of the weights, if there is one, and the state as it is copied for a checkpoint.
+    /// The moving average of the weights and the best ones, if they are kept, and the state as it is copied for a
+    /// checkpoint.
     pub copies: usize,
     /// Plans, stacks and code.
     pub fixed: usize,
@@ -66,28 +67,32 @@ impl MemoryUse {
         drop(loss);
 
         let mut evaluation = PlanCost::default();
-        let mut test_batch = 0;
+        let (mut test_batch, mut outputs_bytes) = (0, 0);
         if !subject.test.samples.is_empty() {
             model.eval();
             let size = BATCH_SIZE.min(subject.test.data.samples().len());
             let (inputs, targets) = subject.test.batch(size)?;
             test_batch = bytes(&[inputs.clone(), targets.clone()]);
             let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
+            // Its metrics look at the outputs too.
+            outputs_bytes = bytes(std::slice::from_ref(&outputs));
             let loss = no_grad(|| criterion(&outputs, &targets));
             drop(outputs);
             evaluation = loss.cost()?;
         }
-        let average = if subject.config.training.ema.is_some() { weights } else { 0 };
+        let training = &subject.config.training;
+        let kept = usize::from(training.ema.is_some()) + usize::from(training.restore_best);
+        let kept = kept * weights;
         Ok(MemoryUse {
             held,
             // And what they were initialised from, which the allocator keeps.
             weights: 2 * weights,
             gradients: step.outputs,
             optimizer,
-            workspace: step.arena.max(evaluation.arena),
+            workspace: step.arena.max(evaluation.arena + outputs_bytes),
             // A batch is put together in one place and copied into another, and two wait for each worker.
             batches: (2 + 2 * workers) * train_batch.max(test_batch),
-            copies: average + (average + weights + optimizer),
+            copies: kept + (kept + weights + optimizer),
             fixed: FIXED,
         })
     }
