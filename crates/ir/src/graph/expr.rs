@@ -226,10 +226,15 @@ impl<'g> Expr<'g> {
             theirs.iter().position(|(other, _)| other.id == base.id).map(|j| (i, j))
         };
         let (i, j) = ours.iter().enumerate().find_map(at)?;
+        let (base, ours, theirs) = (ours[i].0, &ours[..=i], &theirs[..=j]);
+        if ours.iter().map(|(_, x)| x.id).eq(theirs.iter().map(|(_, x)| x.id)) {
+            // Of x · x: x is at hand, and 2 · x would be one more to keep.
+            return None;
+        }
         let product = |factors: &[(Expr<'g>, Expr<'g>)]| {
             factors.iter().rev().map(|&(_, factor)| factor).reduce(|a, b| a * b)
         };
-        Some(ours[i].0 * (product(&ours[..=i])? + product(&theirs[..=j])?))
+        Some(base * (product(ours)? + product(theirs)?))
     }
 
     /// The factors `d`, `c`, `b` of a product `((a · b) · c) · d`, each with what it multiplies.
