@@ -2,7 +2,7 @@
 
 use gradus_cpu::pool::{num_threads, set_num_threads};
 use gradus_ir::graph::Graph;
-use gradus_ir::ops::{Conv, ConvGeometry, ConvInputGrad, ConvWeightGrad, Op};
+use gradus_ir::ops::{Conv, ConvGeometry, ConvInputGrad, ConvWeightGrad, MaxPoolGrad, Op};
 use gradus_ir::{Array, DType, Type};
 
 use crate::determinism::SETTINGS;
@@ -137,6 +137,29 @@ fn any_number_of_threads_gives_the_same_bits() {
         }
     }
     set_num_threads(before);
+}
+
+/// Nothing in, nothing out: the gradients by winners of no images, no channels and no filters.
+#[test]
+fn winners_of_nothing() {
+    for [batch, channels, filters] in [[0, 3, 4], [2, 0, 4], [2, 3, 0]] {
+        let types = [
+            Type::new([batch, filters, 2, 2], DType::I64),
+            Type::new([batch, filters, 2, 2], DType::F32),
+            Type::new([batch, channels, 6, 6], DType::F32),
+            Type::new([filters, channels, 3, 3], DType::F32),
+        ];
+        let mut graph = Graph::new();
+        let [places, dy, x, w] = types.each_ref().map(|ty| graph.input(ty.clone()));
+        let geometry = ConvGeometry::default();
+        let dy = graph.add(MaxPoolGrad { input: [4, 4] }, &[places, dy]).unwrap();
+        let dx = ConvInputGrad { geometry: geometry.clone(), input: [6, 6] };
+        let dw = ConvWeightGrad { geometry, kernel: [3, 3] };
+        let outputs = [graph.add(dx, &[dy, w]).unwrap(), graph.add(dw, &[x, dy]).unwrap()];
+        graph.set_outputs(outputs.to_vec());
+        let inputs = types.map(|ty| Numbers(1).array(&ty));
+        check(&graph, &inputs, &[], SCALE, &format!("{batch}, {channels} and {filters}"));
+    }
 }
 
 /// What is not a number stays none, and does not leave the tile (of 4 × 4 outputs) that it is in.

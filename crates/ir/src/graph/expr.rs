@@ -221,15 +221,24 @@ impl<'g> Expr<'g> {
     /// The adjoints of the two ways through x · Φ(x) meet like this; what they are multiplied with does not depend
     /// on them, and can be computed and kept as one.
     pub(crate) fn factored(self, other: Expr<'g>) -> Option<Expr<'g>> {
+        if self.dtype() == DType::F16 {
+            // Of so small a range, the others may leave it without what brings them back.
+            return None;
+        }
         let (ours, theirs) = (self.factors(), other.factors());
         let at = |(i, (base, _)): (usize, &(Expr<'g>, Expr<'g>))| {
             theirs.iter().position(|(other, _)| other.id == base.id).map(|j| (i, j))
         };
         let (i, j) = ours.iter().enumerate().find_map(at)?;
+        let (base, ours, theirs) = (ours[i].0, &ours[..=i], &theirs[..=j]);
+        if ours.iter().map(|(_, x)| x.id).eq(theirs.iter().map(|(_, x)| x.id)) {
+            // Of x · x: x is at hand, and 2 · x would be one more to keep.
+            return None;
+        }
         let product = |factors: &[(Expr<'g>, Expr<'g>)]| {
             factors.iter().rev().map(|&(_, factor)| factor).reduce(|a, b| a * b)
         };
-        Some(ours[i].0 * (product(&ours[..=i])? + product(&theirs[..=j])?))
+        Some(base * (product(ours)? + product(theirs)?))
     }
 
     /// The factors `d`, `c`, `b` of a product `((a · b) · c) · d`, each with what it multiplies.

@@ -60,14 +60,16 @@ impl PoolGeometry {
                     window.span(),
                 )
             })?;
-            let last = (output[i] - 1) * step;
-            let lonely = |start: usize| {
+            let last = output[i] - 1;
+            // Between the first and the last only windows whose elements are so far apart that they step over the plane.
+            let between = if dilation > input[i] { 1..last } else { 0..0 };
+            let lonely = |window: usize| {
                 (0..size).all(|k| {
-                    let at = start + k * dilation;
+                    let at = window * step + k * dilation;
                     at < self.padding[i][0] || at >= self.padding[i][0] + input[i]
                 })
             };
-            if lonely(0) || lonely(last) {
+            if lonely(0) || lonely(last) || between.into_iter().any(lonely) {
                 return Err(format!(
                     "max_pool: padding {:?} is too large for a window of {:?}: some windows would lie wholly \
                      in the padding; pad at most half the window",

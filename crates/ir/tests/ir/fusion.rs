@@ -66,6 +66,21 @@ fn an_adjoint_on_two_ways_is_multiplied_once() {
     assert_eq!(product.steps.iter().filter(op).count(), 1, "{plan}");
 }
 
+/// The two ways through h · h are the same: h is kept for both.
+#[test]
+fn a_square_keeps_what_it_is_of() {
+    let program = program(&[&[4, 3], &[3, 5], &[5, 2]], |g, x| {
+        let loss = build(g, x, |x| {
+            let h = x[0].matmul(x[1]).op(ScalarOp::Relu);
+            (h * h).matmul(x[2]).op(ScalarOp::Exp).sum(&[0, 1], false).id()
+        });
+        let one = g.constant(1.0, DType::F32);
+        gradients(g, loss, one, &x[1..]).into_iter().flatten().collect()
+    });
+    let (plan, _) = verified(&program, native, "ReLU²");
+    assert_eq!(loops(&plan)[0].stores.len(), 2, "{plan}");
+}
+
 #[test]
 fn a_product_that_somebody_else_reads_has_no_tail() {
     let program = program(&[&[4, 3], &[3, 5]], |g, x| {

@@ -99,7 +99,7 @@ fn refusals_name_the_op_the_shapes_and_the_remedy() {
     let f = |shape: &[usize]| Type::new(shape, DType::F32);
     let i = |shape: &[usize]| Type::new(shape, DType::I64);
     let refusal = |op: Op, x: &[Type]| op.infer(&x.iter().collect::<Vec<_>>()).unwrap_err();
-    let cases: [(Op, &[Type], &str); 14] = [
+    let cases: [(Op, &[Type], &str); 15] = [
         (
             ScalarOp::Add.into(),
             &[f(&[2, 3]), f(&[4])],
@@ -161,6 +161,19 @@ fn refusals_name_the_op_the_shapes_and_the_remedy() {
             Concat { axis: 1 }.into(),
             &[f(&[2, 3]), f(&[3, 3])],
             "cat: tensor 1 has shape [3, 3], tensor 0 has [2, 3]: they may differ along axis 1 only",
+        ),
+        (
+            // The second window's two elements lie on either side of the plane's only one.
+            MaxPool(PoolGeometry {
+                size: [1, 2],
+                stride: [1, 1],
+                padding: [[0; 2], [2, 2]],
+                dilation: [1, 2],
+            })
+            .into(),
+            &[f(&[1, 1, 1, 1])],
+            "max_pool: padding [[0, 0], [2, 2]] is too large for a window of [1, 2]: some windows would lie wholly \
+             in the padding; pad at most half the window",
         ),
     ];
     for (op, x, expected) in cases {

@@ -1,10 +1,10 @@
 //! NaN, infinities, zeros and ties, in values and in gradients.
 
 use gradus_ir::autograd::gradients;
-use gradus_ir::graph::Graph;
+use gradus_ir::graph::{Graph, build};
 use gradus_ir::ops::{ArgMax, Op, Reduce, ReduceKind};
 use gradus_ir::scalar::ScalarOp;
-use gradus_ir::{Array, interpret};
+use gradus_ir::{Array, DType, Type, interpret};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -44,6 +44,21 @@ fn same(a: &[f64], b: &[f64]) {
         a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 2.0 * f64::EPSILON * b.abs()
     };
     assert!(a.len() == b.len() && a.iter().zip(b).all(alike), "{a:?} instead of {b:?}");
+}
+
+/// What a gradient is multiplied with on two ways may leave the range of half precision where the gradient does not.
+#[test]
+fn half_precision_keeps_a_gradient_in_range() {
+    let ty = Type::new([1], DType::F16);
+    let mut g = Graph::new();
+    let x = [(); 4].map(|()| g.input(ty.clone()));
+    let [a, b, c, dy] = x;
+    let y = build(&mut g, &[a, b, c], |x| (x[0] * x[1] * x[1] + x[0] * x[2] * x[2]).id());
+    let slope = gradients(&mut g, y, dy, &[a])[0].unwrap();
+    g.set_outputs(vec![slope]);
+    let given = [1e-3, 300.0, 200.0, 1e-3].map(|x| Array::full(ty.clone(), x.into()));
+    let slope = interpret(&g, &given, &[]).unwrap()[0].floats()[0];
+    assert!((slope - 130.0).abs() < 0.5, "{slope}");
 }
 
 #[test]
@@ -155,7 +170,7 @@ fn second_derivatives_of_powers_at_zero() {
     let mut g = Graph::new();
     let x = g.input(of(&[0.0]).ty().clone());
     let one = g.input(g.ty(x).clone());
-    let y = gradus_ir::graph::build(&mut g, &[x], |x| x[0].pow(x[0].constant(2.0)).id());
+    let y = build(&mut g, &[x], |x| x[0].pow(x[0].constant(2.0)).id());
     let first = gradients(&mut g, y, one, &[x])[0].unwrap();
     let second = gradients(&mut g, first, one, &[x])[0].unwrap();
     g.set_outputs(vec![first, second]);

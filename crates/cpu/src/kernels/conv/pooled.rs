@@ -40,7 +40,7 @@ pub(in crate::kernels) fn fits(op: &Op, types: &[&Type]) -> bool {
     let windows = Windows::new(geometry, &size);
     let taps = windows.runs() * windows.run.next_multiple_of(LANES);
     let dtype = types.iter().all(|t| matches!(t.dtype, DType::F32 | DType::I64));
-    dtype && has_fma() && taps <= TAPS && taps * size.filters <= WEIGHTS
+    dtype && has_fma() && (1..=TAPS).contains(&taps) && taps * size.filters <= WEIGHTS
 }
 
 /// A gradient with respect to the weight or to the input.

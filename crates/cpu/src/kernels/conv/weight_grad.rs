@@ -77,9 +77,9 @@ impl WeightGrad {
         })
     }
 
-    /// Whether the gradient is small enough.
+    /// Whether the gradient is small enough, and there is one.
     pub fn applies(geometry: &ConvGeometry, size: &ConvSize) -> bool {
-        WeightGrad::weights_of(geometry, size) * LANES * size_of::<f32>() <= SUMS
+        (1..=SUMS / (LANES * size_of::<f32>())).contains(&WeightGrad::weights_of(geometry, size))
     }
 
     /// Elements of the weight.
