@@ -1,4 +1,5 @@
-//! Rewrites that make a graph smaller and keep every bit of its results.
+//! Rewrites that make a graph smaller and keep every bit of its results, but for `reach` and `winners`, after which
+//! some sums are taken in another order.
 //!
 //! A rewrite may use structure, shapes, dtypes and constants, never which values somebody looks at: the
 //! same computation must round the same way however it is observed.

@@ -14,6 +14,8 @@ use crate::resident::available_memory;
 /// What a run holds at its peak, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
+    /// The most that was held so far, while the data were read.
+    pub reading: usize,
     /// The program and the data, which it holds already.
     pub held: usize,
     /// Parameters and buffers.
@@ -43,7 +45,7 @@ impl MemoryUse {
         model: &Sequential,
         criterion: &AnyLoss,
         optimizer: usize,
-        held: usize,
+        [reading, held]: [usize; 2],
         workers: usize,
     ) -> Result<MemoryUse> {
         let task = &subject.train.data.spec().task;
@@ -84,6 +86,7 @@ impl MemoryUse {
         let kept = usize::from(training.ema.is_some()) + usize::from(training.restore_best);
         let kept = kept * weights;
         Ok(MemoryUse {
+            reading,
             held,
             // And what they were initialised from, which the allocator keeps.
             weights: 2 * weights,
@@ -97,14 +100,14 @@ impl MemoryUse {
         })
     }
 
-    /// All of it.
+    /// The most at any time.
     pub fn total(&self) -> usize {
-        self.held + self.more()
+        self.reading.max(self.held + self.more())
     }
 
     /// What training adds to the program and the data.
     pub fn more(&self) -> usize {
-        let MemoryUse { held: _, weights, gradients, optimizer, workspace, batches, copies, fixed } =
+        let MemoryUse { weights, gradients, optimizer, workspace, batches, copies, fixed, .. } =
             self;
         weights + gradients + optimizer + workspace + batches + copies + fixed
     }
@@ -116,9 +119,10 @@ impl fmt::Display for MemoryUse {
         let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
         write!(
             f,
-            "peak memory of training: {} MB (program and data {}, weights {}, gradients {}, optimizer {}, \
+            "peak memory of training: {} MB{} (program and data {}, weights {}, gradients {}, optimizer {}, \
              activations {}, batches {}, copies for checkpoints {}, the rest {})",
             megabytes(self.total()),
+            if self.reading > self.held + self.more() { ", as the data are read" } else { "" },
             megabytes(self.held),
             megabytes(self.weights),
             megabytes(self.gradients),

@@ -10,7 +10,7 @@ use gradus_tensor::{
 
 use super::memory::MemoryUse;
 use crate::config::AnyLoss;
-use crate::resident::resident_memory;
+use crate::resident::{peak_resident_memory, resident_memory};
 use crate::{Config, Data, DataSpec, Input, Summary, Task};
 
 /// At most so many samples are read of each part, for at most so long.
@@ -113,6 +113,7 @@ impl<'a> Subject<'a> {
     fn try_step(&mut self, workers: usize) -> Result<()> {
         let unread = self.train.data.unread_bytes() + self.test.data.unread_bytes();
         let held = resident_memory().unwrap_or_default() + unread;
+        let reading = peak_resident_memory().unwrap_or_default();
         let spec = self.train.data.spec().clone();
         let model = self.config.model(&spec)?;
         let summary = Summary::new(&model, &spec)?;
@@ -128,7 +129,14 @@ impl<'a> Subject<'a> {
         let size = self.config.batch_size.min(self.train.samples.len()).min(affordable);
         let trial = self.step(&model, &criterion, size)?;
         let optimizer = trial.optimizer_bytes;
-        self.memory = Some(MemoryUse::predict(self, &model, &criterion, optimizer, held, workers)?);
+        self.memory = Some(MemoryUse::predict(
+            self,
+            &model,
+            &criterion,
+            optimizer,
+            [reading, held],
+            workers,
+        )?);
         self.trial = Some(trial);
         Ok(())
     }

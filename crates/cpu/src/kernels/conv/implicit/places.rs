@@ -180,7 +180,7 @@ impl Places {
                     zero((padding[1] + columns).min(window[1])..window[1]);
                     let all = self.groups * self.channels;
                     let from = x.add(((image * all + channels.start) * height + y) * width);
-                    let to = to.add(padding[1] * pitch);
+                    let to = to.wrapping_add(padding[1] * pitch);
                     transpose(from, height * width, to, pitch, columns, channels.len());
                 }
             }
