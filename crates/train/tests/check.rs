@@ -101,6 +101,24 @@ fn the_default_configuration_has_no_findings() {
 }
 
 #[test]
+fn an_epoch_without_a_batch_is_an_error() {
+    let data = three_classes(labelled);
+    assert_eq!(
+        findings(NET, "[train]\nbatch_size = 500\ndrop_last = true\n", &data),
+        [
+            "error: [train]: an epoch has no batches: of 200 samples, 0 are held out, and a batch has 500; set \
+          `batch_size` to 200 or less, or leave out `drop_last`"
+        ]
+    );
+    let found = findings(NET, "[train]\nvalidation = 1.0\n", &data);
+    assert!(
+        found[0].contains("200 are held out") && found[0].contains("(`validation`)"),
+        "{found:?}"
+    );
+    assert_eq!(findings(NET, "[train]\nbatch_size = 500\n", &data), [""; 0]);
+}
+
+#[test]
 fn samples_that_cannot_be_read_are_errors() {
     let data = three_classes(|index| match index {
         7 | 8 => Err(Error::new(ErrorKind::Data, "the file ends too early")),

@@ -7,6 +7,7 @@
 //! Nothing that is looked at changes: the model and the random numbers of the run that follows are those of
 //! a run without checks.
 
+mod batches;
 mod gradients;
 mod initial_loss;
 mod inputs;
@@ -70,6 +71,7 @@ pub const CHECKS: &[Check] = &[
         run: inputs::check,
     },
     Check { name: "labels", about: "labels that are no classes", run: labels::check },
+    Check { name: "batches", about: "an epoch without a batch", run: batches::check },
     Check { name: "loss", about: "a loss that does not suit the last layer", run: loss::check },
     Check { name: "outputs", about: "outputs that cannot reach the targets", run: outputs::check },
     Check { name: "gradients", about: "parameters without a gradient", run: gradients::check },
