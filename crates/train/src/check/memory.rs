@@ -28,8 +28,8 @@ pub struct MemoryUse {
     pub workspace: usize,
     /// Batches of inputs and targets.
     pub batches: usize,
-    /// The moving average of the weights and the best ones, if they are kept, and the state as it is copied for a
-    /// checkpoint.
+    /// The moving average of the weights and the best ones, if they are kept, the state as it is copied for a
+    /// checkpoint, and as it is before and after an update that is not made in place.
     pub copies: usize,
     /// Plans, stacks and code.
     pub fixed: usize,
@@ -85,17 +85,23 @@ impl MemoryUse {
         let training = &subject.config.training;
         let kept = usize::from(training.ema.is_some()) + usize::from(training.restore_best);
         let kept = kept * weights;
+        // Gradients that are added up are kept from batch to batch, and those that are looked at before the update
+        // are not overwritten, nor is then what they update.
+        let accumulate = training.accumulate.get();
+        let looked_at = accumulate > 1 && training.guard;
+        let added_up = usize::from(looked_at || accumulate > 2);
+        let updated = if looked_at { weights + optimizer } else { 0 };
         Ok(MemoryUse {
             reading,
             held,
             // And what they were initialised from, which the allocator keeps.
             weights: 2 * weights,
-            gradients: step.outputs,
+            gradients: (1 + added_up) * step.outputs,
             optimizer,
             workspace: step.arena.max(evaluation.arena + outputs_bytes),
             // A batch is put together in one place and copied into another, and two wait for each worker.
             batches: (2 + 2 * workers) * train_batch.max(test_batch),
-            copies: kept + (kept + weights + optimizer),
+            copies: kept + (kept + weights + optimizer) + updated,
             fixed: FIXED,
         })
     }
@@ -120,7 +126,7 @@ impl fmt::Display for MemoryUse {
         write!(
             f,
             "peak memory of training: {} MB{} (program and data {}, weights {}, gradients {}, optimizer {}, \
-             activations {}, batches {}, copies for checkpoints {}, the rest {})",
+             activations {}, batches {}, copies {}, the rest {})",
             megabytes(self.total()),
             if self.reading > self.held + self.more() { ", as the data are read" } else { "" },
             megabytes(self.held),
