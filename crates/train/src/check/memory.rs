@@ -59,7 +59,10 @@ impl MemoryUse {
         model.train(true);
         let size = subject.config.batch_size.min(subject.train.data.samples().len());
         let (inputs, targets) = subject.train.batch(size)?;
-        let train_batch = bytes(&[inputs.clone(), targets.clone()]);
+        // A batch is put together in one place and copied into another, and two wait for each worker.
+        let several = |samples: usize, size: usize| 2 + (2 * workers).min(samples / size.max(1));
+        let samples = subject.train.data.samples().len();
+        let train_batches = several(samples, size) * bytes(&[inputs.clone(), targets.clone()]);
         let (outputs, targets) = task.align(model.forward(&inputs), targets);
         let loss = criterion(&outputs, &targets);
         drop(outputs);
@@ -69,12 +72,13 @@ impl MemoryUse {
         drop(loss);
 
         let mut evaluation = PlanCost::default();
-        let (mut test_batch, mut outputs_bytes) = (0, 0);
+        let (mut test_batches, mut outputs_bytes) = (0, 0);
         if !subject.test.samples.is_empty() {
             model.eval();
             let size = BATCH_SIZE.min(subject.test.data.samples().len());
             let (inputs, targets) = subject.test.batch(size)?;
-            test_batch = bytes(&[inputs.clone(), targets.clone()]);
+            let samples = subject.test.data.samples().len();
+            test_batches = several(samples, size) * bytes(&[inputs.clone(), targets.clone()]);
             let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
             // Its metrics look at the outputs too.
             outputs_bytes = bytes(std::slice::from_ref(&outputs));
@@ -99,8 +103,7 @@ impl MemoryUse {
             gradients: (1 + added_up) * step.outputs,
             optimizer,
             workspace: step.arena.max(evaluation.arena + outputs_bytes),
-            // A batch is put together in one place and copied into another, and two wait for each worker.
-            batches: (2 + 2 * workers) * train_batch.max(test_batch),
+            batches: train_batches.max(test_batches),
             copies: kept + (kept + weights + optimizer) + updated,
             fixed: FIXED,
         })
