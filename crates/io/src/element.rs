@@ -3,8 +3,11 @@
 use gradus_tensor::{DType, Element, Result, Shape, Tensor, bf16, f16};
 
 /// Shows `f` the bytes of a tensor's elements, row-major, little-endian. Evaluates it.
+///
+/// # Errors
+/// If the tensor cannot be evaluated.
 #[track_caller]
-pub(crate) fn with_bytes<R>(tensor: &Tensor, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+pub fn with_bytes<R>(tensor: &Tensor, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     match tensor.dtype() {
         // Any byte but 0 may be true in memory.
         dtype if cfg!(target_endian = "little") && dtype != DType::Bool => tensor.with_bytes(f),

@@ -10,6 +10,7 @@ mod atomic;
 mod element;
 mod safetensors;
 
+pub use self::element::with_bytes;
 pub use self::safetensors::{
     from_safetensors, load_safetensors, load_safetensors_metadata, save_safetensors, to_safetensors,
 };

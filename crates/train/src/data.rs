@@ -85,9 +85,9 @@ impl Data {
     /// Holds out a part of the samples, chosen at random by a seed: what is left, and what was held
     /// out, as it is in `evaluated`, the same samples as evaluation sees them; both keep their order.
     pub(crate) fn hold_out(&self, evaluated: &Data, part: f64, seed: u64) -> (Data, Data) {
-        let samples = self.samples.len();
-        let held = (part * samples as f64).round() as usize;
-        let mut order: Vec<(u64, usize)> = (0..samples).map(|i| (draw(seed, i), i)).collect();
+        let held = self.held_out(part);
+        let mut order: Vec<(u64, usize)> =
+            (0..self.samples.len()).map(|i| (draw(seed, i), i)).collect();
         order.sort_unstable();
         let choose = |of: &Data, chosen: &[(u64, usize)]| {
             let mut indices: Vec<usize> = chosen.iter().map(|(_, i)| *i).collect();
@@ -95,6 +95,11 @@ impl Data {
             of.choose(indices)
         };
         (choose(self, &order[held..]), choose(evaluated, &order[..held]))
+    }
+
+    /// How many samples such a part is.
+    pub(crate) fn held_out(&self, part: f64) -> usize {
+        (part * self.samples.len() as f64).round() as usize
     }
 
     /// The first so many samples, or all if there are fewer.

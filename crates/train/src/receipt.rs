@@ -1,8 +1,9 @@
 //! Receipts: what went into a run and what came out, so that anybody can make it again and see.
 
 use gradus_data::{Dataset, Part};
+use gradus_io::{to_safetensors, with_bytes};
 use gradus_nn::Module;
-use gradus_tensor::{DType, Error, ErrorKind, Result, Tensor};
+use gradus_tensor::{DType, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -67,11 +68,9 @@ pub fn weight_hash(model: &dyn Module) -> Result<String> {
     for (name, tensor) in &model.state_dict() {
         hash.update(format!("{name}\0{}\0{:?}\0", tensor.dtype(), tensor.shape().dims()));
         match tensor.dtype() {
-            // In place: the largest tensor may be all of the model.
-            DType::F32 if cfg!(target_endian = "little") => {
-                tensor.with_bytes(|bytes| hash.update(bytes))?;
-            }
-            _ => hash.update(elements(tensor)?),
+            DType::F32 => with_bytes(tensor, |bytes| hash.update(bytes))?,
+            // Rare enough to go by way of the file's format, whose header is the same each time.
+            _ => hash.update(to_safetensors(&[(String::new(), tensor.clone())], &[])?),
         }
     }
     Ok(hexadecimal(&hash.finalize()))
@@ -111,16 +110,6 @@ fn take_in(hash: &mut Sha256, part: &Part) {
         }
         Part::Label(label) => hash.update(format!("label {label}\0")),
     }
-}
-
-/// The bytes of a tensor's elements, as a file would hold them.
-fn elements(tensor: &Tensor) -> Result<Vec<u8>> {
-    let flat = |bytes: Vec<[u8; 4]>| bytes.into_flattened();
-    Ok(match tensor.dtype() {
-        DType::F32 => flat(tensor.to_vec::<f32>()?.into_iter().map(f32::to_le_bytes).collect()),
-        // Rare enough to go by way of the file's format, whose header is the same each time.
-        _ => gradus_io::to_safetensors(&[(String::new(), tensor.clone())], &[])?,
-    })
 }
 
 /// SHA-256 of what decides the result in a configuration: where the data are, and when the run is

@@ -218,22 +218,23 @@ pub fn run_observed(
         }
         refuse_less(folder, &config)?;
     }
-    // What went in is hashed while training goes on. Of a run that goes on, some of it first, so that nothing
-    // changes where it is refused.
-    let hash = |folder: &RunFolder| {
-        let parts = [&data, &test_data].map(|part| part.samples().clone());
-        hash_data(folder, parts, options.changed_data, progress)
-    };
-    let begun = folder.as_ref().filter(|folder| folder.config().is_ok());
-    let mut hashes = begun.map(hash).transpose()?;
-    if let Some(folder) = &folder {
-        // The configuration first: with it, the folder is that of a run.
-        folder.save_config(&config)?;
-        folder.save_data(&spec)?;
-        if hashes.is_none() {
-            hashes = Some(hash(folder)?);
+    let hashes = match &folder {
+        Some(folder) => {
+            // What went in is hashed while training goes on.
+            let hash = || {
+                let parts = [&data, &test_data].map(|part| part.samples().clone());
+                hash_data(folder, parts, options.changed_data, progress)
+            };
+            // A run that goes on is compared with its data before anything of it changes. A new folder is that
+            // of a run once it has a configuration, which therefore comes first.
+            let begun = folder.config().is_ok();
+            let compared = begun.then(hash).transpose()?;
+            folder.save_config(&config)?;
+            folder.save_data(&spec)?;
+            Some(compared.map_or_else(hash, Ok)?)
         }
-    }
+        None => None,
+    };
     progress.started(&config, &train_data, held_out, &test_data, model.num_parameters());
 
     observers.insert(0, Box::new(JsonLines::new()));

@@ -6,8 +6,9 @@ use super::{Finding, Subject};
 
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let config = &subject.config;
-    let samples = subject.train.data.samples().len();
-    let held_out = (config.training.validation.0 * samples as f64).round() as usize;
+    let data = subject.train.data;
+    let samples = data.samples().len();
+    let held_out = data.held_out(config.training.validation.0);
     let left = samples.saturating_sub(held_out);
     let remedy = if left == 0 {
         "hold out a smaller part (`validation`)".to_owned()

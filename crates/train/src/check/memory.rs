@@ -9,7 +9,7 @@ use gradus_tensor::{PlanCost, Result, Tensor, no_grad};
 use super::{Finding, Subject};
 use crate::config::AnyLoss;
 use crate::evaluate::BATCH_SIZE;
-use crate::resident::available_memory;
+use crate::resident::{available_memory, peak_resident_memory, resident_memory};
 
 /// What a run holds at its peak, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,14 +39,23 @@ pub struct MemoryUse {
 const FIXED: usize = 5 << 20;
 
 impl MemoryUse {
+    /// What the process holds before there is a model.
+    pub(super) fn before(subject: &Subject<'_>) -> MemoryUse {
+        let unread = subject.train.data.unread_bytes() + subject.test.data.unread_bytes();
+        MemoryUse {
+            reading: peak_resident_memory().unwrap_or_default(),
+            held: resident_memory().unwrap_or_default() + unread,
+            ..MemoryUse::default()
+        }
+    }
+
     /// Records a step of a whole batch, and an evaluation, and looks at their plans without running them.
     pub(super) fn predict(
+        self,
         subject: &Subject<'_>,
         model: &Sequential,
         criterion: &AnyLoss,
         optimizer: usize,
-        [reading, held]: [usize; 2],
-        workers: usize,
     ) -> Result<MemoryUse> {
         let task = &subject.train.data.spec().task;
         let bytes = |tensors: &[Tensor]| -> usize {
@@ -60,7 +69,8 @@ impl MemoryUse {
         let size = subject.config.batch_size.min(subject.train.data.samples().len());
         let (inputs, targets) = subject.train.batch(size)?;
         // A batch is put together in one place and copied into another, and two wait for each worker.
-        let several = |samples: usize, size: usize| 2 + (2 * workers).min(samples / size.max(1));
+        let several =
+            |samples: usize, size: usize| 2 + (2 * subject.workers).min(samples / size.max(1));
         let samples = subject.train.data.samples().len();
         let train_batches = several(samples, size) * bytes(&[inputs.clone(), targets.clone()]);
         let (outputs, targets) = task.align(model.forward(&inputs), targets);
@@ -96,8 +106,6 @@ impl MemoryUse {
         let added_up = usize::from(looked_at || accumulate > 2);
         let updated = if looked_at { weights + optimizer } else { 0 };
         Ok(MemoryUse {
-            reading,
-            held,
             // And what they were initialised from, which the allocator keeps.
             weights: 2 * weights,
             gradients: (1 + added_up) * step.outputs,
@@ -106,6 +114,7 @@ impl MemoryUse {
             batches: train_batches.max(test_batches),
             copies: kept + (kept + weights + optimizer) + updated,
             fixed: FIXED,
+            ..self
         })
     }
 

@@ -100,7 +100,8 @@ pub struct CheckReport {
 /// `gradus train` does.
 ///
 /// It reads a few hundred samples and tries one step on a copy of the model, well within a second for all but the
-/// largest models. `workers` is how many threads will assemble batches, which takes memory. What it finds is in the report; [`CheckReport::verdict`] makes an error of errors.
+/// largest models. `workers` is how many threads will assemble batches, which takes memory. What it finds is in the
+/// report; [`CheckReport::verdict`] makes an error of errors.
 ///
 /// # Errors
 /// If the random state or pending work of this thread cannot be settled first.

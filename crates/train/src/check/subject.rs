@@ -10,7 +10,6 @@ use gradus_tensor::{
 
 use super::memory::MemoryUse;
 use crate::config::AnyLoss;
-use crate::resident::{peak_resident_memory, resident_memory};
 use crate::{Config, Data, DataSpec, Input, Summary, Task};
 
 /// At most so many samples are read of each part, for at most so long.
@@ -27,6 +26,8 @@ pub struct Subject<'a> {
     pub train: Sampled<'a>,
     /// The part to test.
     pub test: Sampled<'a>,
+    /// Threads that will assemble batches.
+    pub workers: usize,
     /// The model, layer by layer.
     pub summary: Option<Summary>,
     /// A first step.
@@ -77,12 +78,13 @@ impl<'a> Subject<'a> {
             config: config.clone(),
             train: Sampled::new(train),
             test: Sampled::new(test),
+            workers,
             summary: None,
             trial: None,
             memory: None,
         };
         manual_seed(config.seed);
-        let outcome = subject.try_step(workers);
+        let outcome = subject.try_step();
         // What was recorded and not wanted, such as the writes of a step that failed, goes here.
         let settled = evaluate();
         set_rng_state(random);
@@ -110,10 +112,8 @@ impl<'a> Subject<'a> {
         self.config.loss.as_ref().unwrap_or(&self.config.data).line()
     }
 
-    fn try_step(&mut self, workers: usize) -> Result<()> {
-        let unread = self.train.data.unread_bytes() + self.test.data.unread_bytes();
-        let held = resident_memory().unwrap_or_default() + unread;
-        let reading = peak_resident_memory().unwrap_or_default();
+    fn try_step(&mut self) -> Result<()> {
+        let before = MemoryUse::before(self);
         let spec = self.train.data.spec().clone();
         let model = self.config.model(&spec)?;
         let summary = Summary::new(&model, &spec)?;
@@ -128,15 +128,7 @@ impl<'a> Subject<'a> {
         let affordable = (OPERATIONS / (3 * flops).max(1)).max(2);
         let size = self.config.batch_size.min(self.train.samples.len()).min(affordable);
         let trial = self.step(&model, &criterion, size)?;
-        let optimizer = trial.optimizer_bytes;
-        self.memory = Some(MemoryUse::predict(
-            self,
-            &model,
-            &criterion,
-            optimizer,
-            [reading, held],
-            workers,
-        )?);
+        self.memory = Some(before.predict(self, &model, &criterion, trial.optimizer_bytes)?);
         self.trial = Some(trial);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use gradus_data::datasets::{
     self, CharText, CharTextOptions, EmnistKind, ImageFolder, ImageFolderOptions, ImageLayout,
@@ -302,14 +303,15 @@ fn image_folder(
     std: Channels,
 ) -> Result<Data> {
     let normalized = normalization(mean.clone(), std.clone())?;
+    let folder = Arc::new(folder.normalize(normalized.clone()));
     // Of images of any size, what the first one becomes is known once it is transformed.
     let size = folder.image_size().unwrap_or(ImageSize { height: 1, width: 1 });
     let spec = DataSpec {
         input: Input::image(&[channels.get(), size.height, size.width], normalized.as_ref()),
         task: Task::Classification { classes: folder.classes().to_vec() },
     };
-    let lazily = Parts(folder.clone().normalize(normalized));
     if in_memory {
+        let lazily = Data::new(Parts(Arc::clone(&folder)), spec);
         let pixels = folder.image_size().map_or(0, |size| size.height.saturating_mul(size.width));
         let needed = pixels.saturating_mul(channels.get()).saturating_mul(folder.len());
         let read = move || {
@@ -326,11 +328,11 @@ fn image_folder(
             }
             images(folder.in_memory(gradus_tensor::num_threads())?, mean.clone(), std.clone())
         };
-        return Ok(Data::new(lazily, spec).until_read(needed, read));
+        return Ok(lazily.until_read(needed, read));
     }
     Ok(match cache {
-        None => Data::new(lazily, spec),
-        Some(cache) => Data::new(Parts(lazily.0.cache_on_disk(cache)?), spec),
+        None => Data::new(Parts(folder), spec),
+        Some(cache) => Data::new(Parts(folder.cache_on_disk(cache)?), spec),
     })
 }
 
