@@ -17,6 +17,8 @@ mod pages;
 mod parquet;
 mod rows;
 mod schema;
+#[cfg(feature = "parquet")]
+mod thrift;
 
 use std::fmt;
 use std::fs::File;

@@ -1,15 +1,35 @@
-//! The pages of a Parquet file before they are unpacked.
+//! A Parquet file before it is unpacked.
 //!
 //! The library makes room for as much as the header of a page claims: up to 2 GB for its bytes, 16 GB
-//! for the entries of a dictionary. So [`check`] looks at all headers first. They are structs in
-//! Thrift's compact protocol, of which a few numbers are wanted and the rest is passed over:
-//! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>,
-//! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+//! for the entries of a dictionary. So [`check`] looks at all headers first, and [`check_footer`] at
+//! what describes the file. They are structs in [Thrift's protocol](super::thrift):
+//! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
+
+use super::thrift::Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct};
+use super::thrift::{Compact, Fields, Shape};
+
+/// Walks through what describes the file, at its end.
+///
+/// # Errors
+/// If it is not what Parquet has there. What does not end as a Parquet file does, is left to the
+/// library, which says so.
+pub(super) fn check_footer<R: ChunkReader>(file: &R) -> Result<(), String> {
+    let damaged = |why: &str| format!("what describes it, at its end, is damaged: {why}");
+    let Some(tail) = file.len().checked_sub(8) else { return Ok(()) };
+    let end = file.get_bytes(tail, 8).map_err(|e| damaged(&e.to_string()))?;
+    let length = u64::from(u32::from_le_bytes([end[0], end[1], end[2], end[3]]));
+    let Some(start) = tail.checked_sub(length) else { return Ok(()) };
+    if length == 0 || &end[4..] != b"PAR1" {
+        return Ok(());
+    }
+    let footer = file.get_bytes(start, length as usize).map_err(|e| damaged(&e.to_string()))?;
+    Compact::new(&footer[..]).pass(FILE, &mut |_, _| ()).map_err(|e| damaged(&e.to_string()))
+}
 
 /// Looks at the pages of the columns that are used.
 ///
@@ -58,147 +78,184 @@ fn pages<R: ChunkReader>(file: &R, chunk: &ColumnChunkMetaData) -> Result<u64, S
     while at < end {
         let damaged = |why: &str| format!("the page at offset {at} is damaged: {why}");
         let bytes = file.get_read(at).map_err(|e| damaged(&e.to_string()))?.take(end - at);
-        let mut header = Header { bytes, read: 0 };
-        let page = header.page().map_err(|e| damaged(&e.to_string()))?;
-        let sizes = u64::try_from(page.unpacked).ok().zip(u64::try_from(page.packed).ok());
-        let (full, packed) = sizes.ok_or_else(|| damaged("its header lacks its size"))?;
-        if !(0..=page.unpacked).contains(&page.entries) {
+        let mut header = Compact::new(bytes);
+        let (mut full, mut packed, mut entries, mut deltas) = (-1, -1, 0, false);
+        let mut seen = |path: &[i16], number| match path {
+            [2] => full = number,
+            [3] => packed = number,
+            // Of a page of data, and of data in version 2.
+            [5, 2] | [8, 4] => deltas |= DELTAS_OF_TEXTS.contains(&number),
+            // Of a dictionary.
+            [7, 1] => entries = number,
+            _ => {}
+        };
+        header.pass(PAGE, &mut seen).map_err(|e| damaged(&e.to_string()))?;
+        let sizes = u64::try_from(full).ok().zip(u64::try_from(packed).ok());
+        let (unpacks_to, packed) = sizes.ok_or_else(|| damaged("its header lacks its size"))?;
+        if !(0..=full).contains(&entries) {
             return Err(damaged("its dictionary has more entries than bytes"));
         }
-        if DELTAS_OF_TEXTS.contains(&page.encoding) {
+        if deltas {
             return Err(format!(
                 "the page at offset {at} holds texts as differences, which are not read; write them \
                  plain or as a dictionary"
             ));
         }
-        unpacked = unpacked.saturating_add(full);
-        at = at.saturating_add(header.read).saturating_add(packed);
+        unpacked = unpacked.saturating_add(unpacks_to);
+        at = at.saturating_add(header.read()).saturating_add(packed);
     }
     Ok(unpacked)
 }
 
-/// Nothing in the header of a page is nested deeper.
-const DEEPEST: usize = 8;
-
 /// DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY. How much memory they take is known once it is taken.
 const DELTAS_OF_TEXTS: [i64; 2] = [6, 7];
 
-/// What is wanted of the header of a page.
-struct Page {
-    /// In bytes; -1 if the header has none.
-    unpacked: i64,
-    packed: i64,
-    /// Of a dictionary.
-    entries: i64,
-    encoding: i64,
-}
+/// `FileMetaData`.
+const FILE: Fields = &[
+    (1, I32),
+    (2, List(&Struct(COLUMN_TYPE))),
+    (3, I64),
+    (4, List(&Struct(ROW_GROUP))),
+    (5, List(&Struct(KEY_VALUE))),
+    (6, Binary),
+    (7, List(&Struct(&[(1, NOTHING), (2, NOTHING), (3, NOTHING)]))),
+    (8, Struct(&[])),
+    (9, Binary),
+];
 
-/// The header of a page while it is read.
-struct Header<R> {
-    bytes: R,
-    /// How many.
-    read: u64,
-}
+/// `SchemaElement`.
+const COLUMN_TYPE: Fields = &[
+    (1, I32),
+    (2, I32),
+    (3, I32),
+    (4, Binary),
+    (5, I32),
+    (6, I32),
+    (7, I32),
+    (8, I32),
+    (9, I32),
+    (10, Struct(LOGICAL_TYPE)),
+];
 
-impl<R: Read> Header<R> {
-    fn page(&mut self) -> io::Result<Page> {
-        let mut page = Page { unpacked: -1, packed: -1, entries: 0, encoding: 0 };
-        let mut id = 0;
-        while let Some(kind) = self.field(&mut id)? {
-            match (id, kind) {
-                (2, 5) => page.unpacked = self.signed()?,
-                (3, 5) => page.packed = self.signed()?,
-                // Of a page of data, of a dictionary, and of data in version 2.
-                (5, 12) => page.encoding = self.numbers()?[2],
-                (7, 12) => page.entries = self.numbers()?[1],
-                (8, 12) => page.encoding = self.numbers()?[4],
-                (_, kind) => self.pass(kind, false, DEEPEST)?,
-            }
-        }
-        Ok(page)
-    }
+/// `LogicalType`, which has one of these.
+const LOGICAL_TYPE: Fields = &[
+    (1, NOTHING),
+    (2, NOTHING),
+    (3, NOTHING),
+    (4, NOTHING),
+    (5, Struct(&[(1, I32), (2, I32)])),
+    (6, NOTHING),
+    (7, TIME),
+    (8, TIME),
+    (10, Struct(&[(1, Byte), (2, Bool)])),
+    (11, NOTHING),
+    (12, NOTHING),
+    (13, NOTHING),
+    (14, NOTHING),
+    (15, NOTHING),
+    (16, Struct(&[(1, Byte)])),
+    (17, Struct(&[(1, Binary)])),
+    (18, Struct(&[(1, Binary), (2, I32)])),
+    (19, NOTHING),
+];
 
-    /// The numbers of a struct, in the places of their fields; 0 where there is none.
-    fn numbers(&mut self) -> io::Result<[i64; 5]> {
-        let (mut numbers, mut id) = ([0; 5], 0);
-        while let Some(kind) = self.field(&mut id)? {
-            match (id, kind) {
-                (1..5, 5) => numbers[id as usize] = self.signed()?,
-                (_, kind) => self.pass(kind, false, DEEPEST)?,
-            }
-        }
-        Ok(numbers)
-    }
+/// What stands for itself.
+const NOTHING: Shape = Struct(&[]);
 
-    /// The type of the next field of a struct, whose number it makes `id`; none at the end.
-    fn field(&mut self, id: &mut i64) -> io::Result<Option<u8>> {
-        let head = self.byte()?;
-        match (head >> 4, head & 15) {
-            (_, 0) => return Ok(None),
-            (0, _) => *id = self.signed()?,
-            (distance, _) => *id = id.saturating_add(distance.into()),
-        }
-        Ok(Some(head & 15))
-    }
+/// `TimeType` and `TimestampType`.
+const TIME: Shape = Struct(&[(1, Bool), (2, Struct(&[(1, NOTHING), (2, NOTHING), (3, NOTHING)]))]);
 
-    /// Passes over a value of a type. Booleans are in the type itself, but for those in lists.
-    fn pass(&mut self, kind: u8, in_list: bool, depth: usize) -> io::Result<()> {
-        let deeper =
-            depth.checked_sub(1).ok_or_else(|| damaged("its header is nested too deep"))?;
-        match kind {
-            1 | 2 if !in_list => Ok(()),
-            1..=3 => self.byte().map(drop),
-            4..=6 => self.number().map(drop),
-            7 => self.skip(8),
-            8 => self.number().and_then(|length| self.skip(length)),
-            9 | 10 => {
-                let head = self.byte()?;
-                let length = if head >> 4 == 15 { self.number()? } else { (head >> 4).into() };
-                (0..length).try_for_each(|_| self.pass(head & 15, true, deeper))
-            }
-            12 => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
-                    self.pass(kind, false, deeper)?;
-                }
-                Ok(())
-            }
-            _ => Err(damaged("its header is none")),
-        }
-    }
+/// `RowGroup`.
+const ROW_GROUP: Fields = &[
+    (1, List(&Struct(COLUMN_CHUNK))),
+    (2, I64),
+    (3, I64),
+    (4, List(&Struct(&[(1, I32), (2, Bool), (3, Bool)]))),
+    (5, I64),
+    (6, I64),
+    (7, I16),
+];
 
-    fn byte(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
-        self.bytes.read_exact(&mut byte)?;
-        self.read += 1;
-        Ok(byte[0])
-    }
+/// `ColumnChunk`.
+const COLUMN_CHUNK: Fields = &[
+    (1, Binary),
+    (2, I64),
+    (3, Struct(COLUMN)),
+    (4, I64),
+    (5, I32),
+    (6, I64),
+    (7, I32),
+    (8, Struct(&[])),
+    (9, Binary),
+];
 
-    fn skip(&mut self, length: u64) -> io::Result<()> {
-        let skipped = io::copy(&mut (&mut self.bytes).take(length), &mut io::sink())?;
-        self.read += skipped;
-        if skipped < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-    }
+/// `ColumnMetaData`.
+const COLUMN: Fields = &[
+    (1, I32),
+    (2, List(&I32)),
+    (3, List(&Binary)),
+    (4, I32),
+    (5, I64),
+    (6, I64),
+    (7, I64),
+    (8, List(&Struct(KEY_VALUE))),
+    (9, I64),
+    (10, I64),
+    (11, I64),
+    (12, Struct(STATISTICS)),
+    (13, List(&Struct(&[(1, I32), (2, I32), (3, I32)]))),
+    (14, I64),
+    (15, I32),
+    (16, Struct(&[(1, I64), (2, List(&I64)), (3, List(&I64))])),
+    (17, Struct(&[(1, Struct(BOUNDING_BOX)), (2, List(&I32))])),
+];
 
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Ok(number);
-            }
-        }
-        Err(damaged("a number in its header is too long"))
-    }
+const KEY_VALUE: Fields = &[(1, Binary), (2, Binary)];
 
-    /// With the sign in the lowest bit.
-    fn signed(&mut self) -> io::Result<i64> {
-        self.number().map(|n| (n >> 1) as i64 ^ -((n & 1) as i64))
-    }
-}
+/// `Statistics`.
+const STATISTICS: Fields = &[
+    (1, Binary),
+    (2, Binary),
+    (3, I64),
+    (4, I64),
+    (5, Binary),
+    (6, Binary),
+    (7, Bool),
+    (8, Bool),
+    (9, I64),
+];
 
-fn damaged(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
-}
+const BOUNDING_BOX: Fields = &[
+    (1, Double),
+    (2, Double),
+    (3, Double),
+    (4, Double),
+    (5, Double),
+    (6, Double),
+    (7, Double),
+    (8, Double),
+];
+
+/// `PageHeader`, with those of data, of indices, of dictionaries, and of data in version 2.
+const PAGE: Fields = &[
+    (1, I32),
+    (2, I32),
+    (3, I32),
+    (4, I32),
+    (5, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32), (5, Struct(STATISTICS))])),
+    (6, Struct(&[])),
+    (7, Struct(&[(1, I32), (2, I32), (3, Bool)])),
+    (8, Struct(DATA_V2)),
+];
+
+/// `DataPageHeaderV2`.
+const DATA_V2: Fields = &[
+    (1, I32),
+    (2, I32),
+    (3, I32),
+    (4, I32),
+    (5, I32),
+    (6, I32),
+    (7, Bool),
+    (8, Struct(STATISTICS)),
+];

@@ -25,6 +25,7 @@ pub(super) fn read<R: ChunkReader + 'static>(
     options: &TableOptions,
 ) -> Result<Rows> {
     let name = path.display();
+    pages::check_footer(&file).map_err(|why| damaged(path, 0, &why))?;
     // The types are those of Parquet itself, whatever the program that wrote the file had.
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load(&file, plain.clone())
