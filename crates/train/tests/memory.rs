@@ -19,11 +19,12 @@ const CHOSEN: &str = "GRADUS_TEST_MEMORY";
 const SAMPLES: usize = 512;
 
 /// Configurations of the reference models, the images that they are for, and workers.
-const CASES: [(&str, [usize; 3], usize); 5] = [
+const CASES: [(&str, [usize; 3], usize); 6] = [
     ("mnist_cnn", [1, 28, 28], 0),
     ("mnist_mlp", [1, 28, 28], 0),
     ("mnist_mlp", [1, 28, 28], 2),
     ("cifar_cnn", [3, 32, 32], 0),
+    ("cifar_cnn", [3, 32, 32], 4),
     ("cifar_batchnorm", [3, 32, 32], 0),
 ];
 

@@ -6,7 +6,9 @@ use gradus_data::Dataset;
 use gradus_nn::{Layer, Module, Sequential};
 use gradus_tensor::{PlanCost, Result, Tensor, no_grad};
 
+use super::subject::Sampled;
 use super::{Finding, Subject};
+use crate::Input;
 use crate::config::AnyLoss;
 use crate::evaluate::BATCH_SIZE;
 use crate::resident::{available_memory, peak_resident_memory, resident_memory};
@@ -24,7 +26,8 @@ pub struct MemoryUse {
     pub gradients: usize,
     /// What the optimizer remembers.
     pub optimizer: usize,
-    /// Activations, and scratch memory of kernels: what lives only within a step, or an evaluation.
+    /// Activations, and scratch memory of kernels: what lives only within a step, or an evaluation. In the first
+    /// step, the weights as they were before it.
     pub workspace: usize,
     /// Batches of inputs and targets.
     pub batches: usize,
@@ -36,7 +39,10 @@ pub struct MemoryUse {
 }
 
 /// Plans, the stacks of threads, and the code that training touches: measured, by `tests/memory.rs`.
-const FIXED: usize = 5 << 20;
+const FIXED: usize = 6 << 20;
+
+/// What is larger goes back to the system as soon as it is freed: glibc's `DEFAULT_MMAP_THRESHOLD_MAX`.
+const GIVEN_BACK: usize = 32 << 20;
 
 impl MemoryUse {
     /// What the process holds before there is a model.
@@ -58,9 +64,6 @@ impl MemoryUse {
         optimizer: usize,
     ) -> Result<MemoryUse> {
         let task = &subject.train.data.spec().task;
-        let bytes = |tensors: &[Tensor]| -> usize {
-            tensors.iter().map(|t| t.numel() * t.dtype().size()).sum()
-        };
         let state = model.state_dict();
         let weights: usize = state.iter().map(|(_, t)| t.numel() * t.dtype().size()).sum();
 
@@ -68,11 +71,7 @@ impl MemoryUse {
         model.train(true);
         let size = subject.config.batch_size.min(subject.train.data.samples().len());
         let (inputs, targets) = subject.train.batch(size)?;
-        // A batch is put together in one place and copied into another, and two wait for each worker.
-        let several =
-            |samples: usize, size: usize| 2 + (2 * subject.workers).min(samples / size.max(1));
-        let samples = subject.train.data.samples().len();
-        let train_batches = several(samples, size) * bytes(&[inputs.clone(), targets.clone()]);
+        let train_batches = Batches::of(subject, &subject.train, &inputs, &targets);
         let (outputs, targets) = task.align(model.forward(&inputs), targets);
         let loss = criterion(&outputs, &targets);
         drop(outputs);
@@ -82,16 +81,15 @@ impl MemoryUse {
         drop(loss);
 
         let mut evaluation = PlanCost::default();
-        let (mut test_batches, mut outputs_bytes) = (0, 0);
+        let (mut test_batches, mut outputs_bytes) = (Batches::default(), 0);
         if !subject.test.samples.is_empty() {
             model.eval();
             let size = BATCH_SIZE.min(subject.test.data.samples().len());
             let (inputs, targets) = subject.test.batch(size)?;
-            let samples = subject.test.data.samples().len();
-            test_batches = several(samples, size) * bytes(&[inputs.clone(), targets.clone()]);
+            test_batches = Batches::of(subject, &subject.test, &inputs, &targets);
             let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
             // Its metrics look at the outputs too.
-            outputs_bytes = bytes(std::slice::from_ref(&outputs));
+            outputs_bytes = bytes(&[&outputs]);
             let loss = no_grad(|| criterion(&outputs, &targets));
             drop(outputs);
             evaluation = loss.cost()?;
@@ -105,17 +103,30 @@ impl MemoryUse {
         let looked_at = accumulate > 1 && training.guard;
         let added_up = usize::from(looked_at || accumulate > 2);
         let updated = if looked_at { weights + optimizer } else { 0 };
-        Ok(MemoryUse {
-            // And what they were initialised from, which the allocator keeps.
-            weights: 2 * weights,
+        let checkpoint = kept + weights + optimizer;
+        let in_steps = MemoryUse {
+            weights,
             gradients: (1 + added_up) * step.outputs,
             optimizer,
-            workspace: step.arena.max(evaluation.arena + outputs_bytes),
-            batches: train_batches.max(test_batches),
-            copies: kept + (kept + weights + optimizer) + updated,
+            // The average begins with the weights as they were before the first step.
+            workspace: step.arena + if training.ema.is_some() { 0 } else { weights },
+            batches: train_batches.bytes(),
+            copies: kept + updated + checkpoint,
             fixed: FIXED,
             ..self
-        })
+        };
+        // What is not freed by then is kept for the next step. A checkpoint may be on its way to the disk while the
+        // model is validated; otherwise it is as good as free only if the allocator gives its files back.
+        let lingers = |file: usize| training.validation.0 > 0.0 || file <= GIVEN_BACK;
+        let files = [weights, optimizer + kept].into_iter();
+        let lingering: usize = files.filter(|&file| lingers(file)).sum();
+        let in_evaluation = MemoryUse {
+            workspace: in_steps.workspace.max(evaluation.arena) + outputs_bytes,
+            batches: train_batches.and(test_batches).bytes(),
+            copies: kept + updated + lingering,
+            ..in_steps
+        };
+        Ok(if in_evaluation.more() > in_steps.more() { in_evaluation } else { in_steps })
     }
 
     /// The most at any time.
@@ -129,6 +140,49 @@ impl MemoryUse {
             self;
         weights + gradients + optimizer + workspace + batches + copies + fixed
     }
+}
+
+/// The batches of a loader.
+#[derive(Clone, Copy, Default)]
+struct Batches {
+    /// Bytes of one, and how many there are at a time.
+    size: usize,
+    count: usize,
+    /// Bytes of the samples that are being put together.
+    samples: usize,
+}
+
+impl Batches {
+    fn of(subject: &Subject<'_>, part: &Sampled<'_>, inputs: &Tensor, targets: &Tensor) -> Batches {
+        let size = bytes(&[inputs, targets]);
+        // Two are ahead for each worker, if there are so many. Images become numbers when they are put together.
+        let all = part.data.samples().len().div_ceil(inputs.shape()[0].max(1));
+        let images = matches!(part.data.spec().input, Input::Image { .. });
+        let samples = if images { size / size_of::<f32>() } else { size };
+        Batches {
+            size,
+            count: (1 + 2 * subject.workers).min(all),
+            samples: subject.workers.clamp(1, all.max(1)) * samples,
+        }
+    }
+
+    /// Those of two loaders, one after the other: memory is used again for batches of the same size.
+    fn and(self, other: Batches) -> Batches {
+        let samples = self.samples.max(other.samples);
+        if self.size == other.size {
+            return Batches { count: self.count.max(other.count), samples, ..self };
+        }
+        let size = self.size * self.count + other.size * other.count;
+        Batches { size, count: 1, samples }
+    }
+
+    fn bytes(self) -> usize {
+        self.size * self.count + self.samples
+    }
+}
+
+fn bytes(tensors: &[&Tensor]) -> usize {
+    tensors.iter().map(|t| t.numel() * t.dtype().size()).sum()
 }
 
 /// `peak memory of training: 24.1 MB (program and data 12.0, weights 1.2, gradients 1.2, …)`.

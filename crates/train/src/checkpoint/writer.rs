@@ -7,9 +7,9 @@ use gradus_tensor::{Error, ErrorKind, Result};
 use super::folder::{CheckpointFolder, Files};
 
 /// Writes one checkpoint at a time on a thread of its own, and removes those that are no longer
-/// wanted. Training waits only to copy its state: a checkpoint that is made while another is being
-/// written waits for its turn, and takes the place of one that has not had it, unless that is the
-/// best.
+/// wanted. Training waits only to copy its state, and need not have more than one copy: while the
+/// writer [is busy](CheckpointWriter::is_busy), it can put off the next. A checkpoint that is made
+/// nevertheless waits for its turn.
 pub struct CheckpointWriter {
     folder: CheckpointFolder,
     keep_last: usize,
@@ -52,14 +52,31 @@ impl CheckpointWriter {
         &self.folder
     }
 
-    /// Starts to write a checkpoint, or lets it wait for its turn; `best` is the name of one to keep
-    /// whatever its age. Returns what has become of one before, if that is known by now.
+    /// Whether a checkpoint is being written: another would have to wait.
+    pub fn is_busy(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.is_finished())
+    }
+
+    /// Makes room for a checkpoint, before its state is copied: the one that waits is forgotten if it
+    /// is not the best, or if the new one is (`is_best`); otherwise it has its turn first. Returns what
+    /// has become of one before, if that is known by now.
+    pub fn make_room(&mut self, is_best: bool) -> Option<Written> {
+        let before = self.poll();
+        match &self.next {
+            Some(next) if next.is_best() && !is_best => self.wait(),
+            _ => {
+                self.next = None;
+                before
+            }
+        }
+    }
+
+    /// Starts to write a checkpoint, or lets it wait for its turn once there is
+    /// [room](CheckpointWriter::make_room); `best` is the name of one to keep whatever its age. Returns
+    /// what has become of one before, if that is known by now.
     pub fn save(&mut self, name: String, files: Files, best: Option<String>) -> Option<Written> {
         let job = Job { name, files, best };
-        let mut before = self.poll();
-        if self.next.as_ref().is_some_and(Job::is_best) && !job.is_best() {
-            before = self.wait();
-        }
+        let before = self.make_room(job.is_best());
         match self.job {
             Some(_) => {
                 self.next = Some(job);

@@ -78,7 +78,7 @@ training! {
     /// Ends with the weights of the validation (without any: epoch) with the lowest loss, rather than
     /// with the last.
     restore_best: bool = false;
-    /// Saves a checkpoint after so many steps.
+    /// Saves a checkpoint after so many steps, or as soon as the one before is on the disk.
     checkpoint_steps: Option<NonZeroUsize> = None;
     /// Saves a checkpoint after so many epochs.
     checkpoint_epochs: Option<NonZeroUsize> = None;

@@ -11,7 +11,9 @@ use super::{Checkpoints, Trainer};
 use crate::checkpoint::{CheckpointFolder, CheckpointWriter, Signals, Written};
 
 impl Trainer<'_> {
-    /// Starts to write a checkpoint.
+    /// Starts to write a checkpoint. While another is being written, it is put off to a later step, so that there
+    /// is no more than one copy of the state; but not the best, which would be another one by then: it waits for
+    /// its turn as a copy if that is small, and otherwise training waits.
     pub(super) fn save(
         &mut self,
         module: &dyn Module,
@@ -19,11 +21,33 @@ impl Trainer<'_> {
         totals: &Totals,
         saving: &mut Saving,
     ) -> Result<()> {
+        let is_best = run.best.as_ref().is_some_and(|(_, name)| *name == name_of(run));
+        if !is_best && saving.writer.as_ref().is_some_and(CheckpointWriter::is_busy) {
+            saving.put_off = true;
+            return Ok(());
+        }
+        if module.num_parameters() > FEW_WEIGHTS {
+            let began = Instant::now();
+            self.wait(saving)?;
+            saving.paused += began.elapsed();
+        }
+        self.save_now(module, run, totals, saving)
+    }
+
+    fn save_now(
+        &mut self,
+        module: &dyn Module,
+        run: &mut Run,
+        totals: &Totals,
+        saving: &mut Saving,
+    ) -> Result<()> {
         let Some(writer) = &mut saving.writer else { return Ok(()) };
-        let name = CheckpointFolder::name(run.step, run.accumulated.batches());
+        let name = name_of(run);
+        saving.put_off = false;
         if saving.last_name.as_ref() == Some(&name) {
             return Ok(());
         }
+        let best = run.best.as_ref().map(|(_, name)| name.clone());
         let began = Instant::now();
         // A checkpoint is worth nothing without what was written about the steps before it.
         if let Err(error) = self.each(|c| c.on_save()) {
@@ -31,16 +55,17 @@ impl Trainer<'_> {
             return self.report(Some(Written { name, result: Err(error) }));
         }
         (run.seconds, run.epoch_seconds) = saving.clocks.now();
+        let before = writer.make_room(best.as_ref() == Some(&name));
         let files = state::save(self, module, run, totals)?.to_files()?;
-        let best = run.best.as_ref().map(|(_, name)| name.clone());
-        let before = writer.save(name.clone(), files, best);
+        let then = writer.save(name.clone(), files, best);
         saving.last_name = Some(name);
         saving.last = Instant::now();
         saving.paused += saving.last - began;
-        self.report(before)
+        self.report(before)?;
+        self.report(then)
     }
 
-    /// Writes the last checkpoint, and waits for it.
+    /// Writes the last checkpoint, and waits for it: after those before it, so that there is one copy at a time.
     pub(super) fn save_last(
         &mut self,
         module: &dyn Module,
@@ -48,7 +73,13 @@ impl Trainer<'_> {
         totals: &Totals,
         saving: &mut Saving,
     ) -> Result<()> {
-        self.save(module, run, totals, saving)?;
+        self.wait(saving)?;
+        self.save_now(module, run, totals, saving)?;
+        self.wait(saving)
+    }
+
+    /// Waits for all that is being written.
+    fn wait(&mut self, saving: &mut Saving) -> Result<()> {
         while let Some(written) = saving.writer.as_mut().and_then(CheckpointWriter::wait) {
             self.report(Some(written))?;
         }
@@ -71,6 +102,14 @@ impl Trainer<'_> {
     }
 }
 
+/// A second copy of the state of so small a model costs less than to wait for the disk.
+const FEW_WEIGHTS: usize = 1 << 18;
+
+/// What a checkpoint of a run as it is now is called.
+fn name_of(run: &Run) -> String {
+    CheckpointFolder::name(run.step, run.accumulated.batches())
+}
+
 /// When checkpoints are due, and who writes them.
 pub(super) struct Saving {
     writer: Option<CheckpointWriter>,
@@ -78,6 +117,8 @@ pub(super) struct Saving {
     pub keep_best: bool,
     last: Instant,
     last_name: Option<String>,
+    /// Whether one was due while another was being written.
+    put_off: bool,
     /// How long the loop has waited for checkpoints.
     pub paused: Duration,
     /// The signal that asks to stop.
@@ -124,6 +165,7 @@ impl Saving {
             keep_best: checkpoints.is_some_and(|c| c.keep_best),
             last: now,
             last_name: resumed,
+            put_off: false,
             paused: Duration::ZERO,
             stop: None,
             clocks,
@@ -153,14 +195,16 @@ impl Saving {
         control.save || self.stop.is_some()
     }
 
-    /// Whether a checkpoint is due by the count of steps or epochs, or by the clock.
+    /// Whether a checkpoint is due by the count of steps or epochs, by the clock, or since before.
     pub fn is_due(&self, trainer: &Trainer<'_>, run: &Run, epoch: bool) -> bool {
         let Some(c) = &trainer.checkpoints else { return false };
         let by_count = match epoch {
             true => c.every_epochs.is_some_and(|n| run.epoch.is_multiple_of(n)),
             false => c.every_steps.is_some_and(|n| run.step.is_multiple_of(n)),
         };
-        by_count || c.every.is_some_and(|every: Duration| self.last.elapsed() >= every)
+        self.put_off
+            || by_count
+            || c.every.is_some_and(|every: Duration| self.last.elapsed() >= every)
     }
 
     /// Tells what has become of the checkpoint that was being written.
