@@ -196,7 +196,7 @@ pub fn run_observed(
     if let Some(folder) = &folder {
         // One that is to train for longer is not.
         let finished = || Ok::<_, Error>(folder.receipt()?.config == config_hash(&config));
-        if options.resume == Resume::Auto && folder.is_finished() && finished()? {
+        if options.resume != Resume::No && folder.is_finished() && finished()? {
             progress.line(format_args!("{} is finished already", folder.path().display()));
             let trained = folder.load_model(&mut config, &spec)?;
             trained.to(device)?;
@@ -285,6 +285,17 @@ pub fn run_observed(
         None => trainer.averages().map_or(Ok(()), Ema::swap)?,
     }
     drop(trainer);
+    let all = config.epochs.saturating_mul(steps_per_epoch) as u64;
+    let early = matches!(fit.ended, Ended::Finished) && fit.step < all && !tried_out;
+    if early && options.stop_after.is_none() {
+        let by_steps = config.training.max_steps.is_some_and(|n| n.get() as u64 == fit.step);
+        progress.line(format_args!(
+            "ended after step {} of {}, as `{}` says",
+            thousands(fit.step),
+            thousands(all),
+            if by_steps { "max_steps" } else { "max_minutes" }
+        ));
+    }
     let times = stopwatch.into_inner().verdict(|layer| config.layer_name(layer));
     if interrupted {
         return Ok(Outcome { folder, test: None, times, ended: fit.ended });

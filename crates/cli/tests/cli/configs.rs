@@ -100,6 +100,7 @@ layers = []
             "a loss that does not suit the data",
             changed("[train]", "[loss]\ntype = \"MSELoss\"\n\n[train]"),
         ),
+        ("validation without samples", changed("epochs = 30", "epochs = 30\nvalidate_steps = 5")),
         (
             "a schedule without its length",
             changed("[train]", "[schedule]\ntype = \"StepLR\"\n\n[train]"),
@@ -155,6 +156,11 @@ fn options_override_the_file() {
     succeeds(&dir, &["train", "--epochs", "1", "--out", "plain"]);
     succeeds(&dir, &["train", "my.toml", "--epochs", "1", "--out", "file"]);
     assert!(model("plain") == model("file"));
+    // A run that ends before its epochs do says so.
+    let short = format!("{DEFAULT}max_steps = 30\n").replace("batch_size = 32", "batch_size = 64");
+    fs::write(dir.join("short.toml"), short).unwrap();
+    let told = succeeds(&dir, &["train", "short.toml", "--epochs", "2", "--out", "short"]);
+    assert!(told.contains("ended after step 30 of 46, as `max_steps` says"), "{told}");
 }
 
 #[test]

@@ -242,6 +242,11 @@ fn what_can_be_resumed() {
     assert!(second.contains("saved in runs/digits-2"), "{second}");
     let again = succeeds(&dir, &[&short[..], &["--out", "runs/digits-2"]].concat());
     assert!(again.contains("finished already"), "{again}");
+    // Nor is anything of a finished one written anew.
+    let report = || fs::read(dir.join("runs/digits-1/report.html")).unwrap();
+    let before = report();
+    let again = succeeds(&dir, &["train", "--resume", "runs/digits-1"]);
+    assert!(again.contains("finished already") && report() == before, "{again}");
 
     // A finished run goes on for longer, as if it had been longer from the start.
     let longer = succeeds(&dir, &["train", "--resume", "runs/digits-1", "--epochs", "4"]);

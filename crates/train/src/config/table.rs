@@ -118,12 +118,16 @@ impl Keys {
 
     /// The value of a key, if it is given.
     pub(super) fn get<T: Setting>(&self, key: &str) -> Result<Option<T>> {
-        let Some((_, value, place)) = self.given.iter().find(|(name, ..)| name == key) else {
-            return Ok(None);
-        };
-        let wrong =
-            || place.error(format_args!("{}: `{key}` is {value}; give {}", self.owner, T::WANTED));
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let wrong = || self.error(key, format_args!("is {value}; give {}", T::WANTED));
         T::read(value).map(Some).ok_or_else(wrong)
+    }
+
+    /// What is wrong with a key, where it is given.
+    pub(super) fn error(&self, key: &str, why: impl fmt::Display) -> gradus_tensor::Error {
+        let given = self.given.iter().find(|(name, ..)| name == key);
+        let place = given.map_or(&self.place, |(_, _, place)| place);
+        place.error(format_args!("{}: `{key}` {why}", self.owner))
     }
 
     /// Looks whether a key is given, if it must be, and is what it must be.
@@ -135,7 +139,7 @@ impl Keys {
     }
 
     pub(super) fn missing(&self, key: &str) -> gradus_tensor::Error {
-        self.place.error(format_args!("{}: `{key}` is missing; give it", self.owner))
+        self.error(key, "is missing; give it")
     }
 
     /// Writes a value that was left to its default.

@@ -36,9 +36,14 @@ macro_rules! training {
             /// The keys that are given, and defaults for the others.
             pub(super) fn read(keys: &Keys) -> Result<Training> {
                 let default = Training::default();
-                Ok(Training {
+                let training = Training {
                     $($key: keys.get::<$Type>(stringify!($key))?.unwrap_or(default.$key)),*
-                })
+                };
+                if training.validate_steps.is_some() && training.validation.0 == 0.0 {
+                    let why = "needs samples to validate with: give `validation` too, such as 0.1";
+                    return Err(keys.error("validate_steps", why));
+                }
+                Ok(training)
             }
 
             /// As lines of TOML; what is left out has no value.
