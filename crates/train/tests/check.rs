@@ -192,6 +192,16 @@ fn labels_that_are_no_classes_are_errors() {
     assert_eq!(findings(NET, "", &data), [expected, expected]);
 }
 
+/// One label that is far too large makes as many classes.
+#[test]
+fn more_classes_than_samples_are_named() {
+    let classes = (0..201).map(|class| class.to_string()).collect();
+    let data = data(Task::Classification { classes }, labelled);
+    let expected = "warning: made: there are 201 classes, but only 200 samples to train on; look for a label that \
+                    is too large; gradus data lint counts the samples of each class";
+    assert!(findings(NET, "", &data).contains(&expected.to_owned()));
+}
+
 #[test]
 fn labels_that_are_all_the_same_are_named() {
     let data = three_classes(|index| Ok((row(index), Part::Label(1))));

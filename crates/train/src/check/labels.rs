@@ -1,4 +1,4 @@
-//! Labels that are no classes, or are all the same.
+//! Labels that are no classes, or are all the same, and classes that there are too many of.
 
 use gradus_data::{Dataset, Part};
 
@@ -16,6 +16,15 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
         Task::Language { vocabulary } => vocabulary.chars().count(),
         Task::Regression { .. } => return findings,
     };
+    // Of labels that are numbers, the largest says how many classes there are.
+    let samples = subject.train.data.samples();
+    if matches!(task, Task::Classification { .. }) && classes > samples.len() {
+        findings.push(Finding::warning(
+            samples.name(),
+            format!("there are {task}, but only {} samples to train on", samples.len()),
+            "look for a label that is too large; gradus data lint counts the samples of each class",
+        ));
+    }
     for part in [&subject.train, &subject.test] {
         let name = part.data.samples().name();
         let labels: Vec<(usize, i64)> = part
