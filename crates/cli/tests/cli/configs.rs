@@ -100,6 +100,21 @@ layers = []
             "a loss that does not suit the data",
             changed("[train]", "[loss]\ntype = \"MSELoss\"\n\n[train]"),
         ),
+        (
+            "normalisation twice",
+            changed(
+                "\"digits\"",
+                "\"digits\"\nmean = [0.5]\nstd = [0.5]\ntransforms = [{ type = \"Normalize\", mean = [0], std = \
+                 [1] }]",
+            ),
+        ),
+        (
+            "more than all hues",
+            changed(
+                "\"digits\"",
+                "\"digits\"\ntransforms = [{ type = \"ColorJitter\", hue = 0.8 }]",
+            ),
+        ),
         ("validation without samples", changed("epochs = 30", "epochs = 30\nvalidate_steps = 5")),
         (
             "a schedule without its length",

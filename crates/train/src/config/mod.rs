@@ -292,7 +292,14 @@ impl Config {
         }
         self.data.check(DATASETS)?;
         let transforms = self.transforms.iter().chain(self.test_transforms.iter().flatten());
-        transforms.into_iter().try_for_each(|transform| transform.check(TRANSFORMS))?;
+        for transform in transforms {
+            transform.check(TRANSFORMS)?;
+            if transform.name() == "Normalize" && self.data.keys.value("mean").is_some() {
+                return Err(transform.place().error(
+                    "Normalize: `mean` and `std` in [data] normalise already; leave out one of the two",
+                ));
+            }
+        }
         let batches = self.batch_transforms.iter();
         batches.into_iter().try_for_each(|transform| transform.check(BATCH_TRANSFORMS))?;
         self.layers.iter().try_for_each(|layer| layer.check(LAYERS))?;

@@ -102,7 +102,13 @@ table! {
         contrast: NotNegative = NotNegative(0.0),
         saturation: NotNegative = NotNegative(0.0),
         hue: Probability = Probability(0.0),
-    } => done(ColorJitter::new(brightness.0, contrast.0, saturation.0, hue.0));
+    } => {
+        if hue.0 > 0.5 {
+            let message = format!("`hue` is {}; give 0 to 0.5, which is all hues, half of them either way", hue.0);
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        done(ColorJitter::new(brightness.0, contrast.0, saturation.0, hue.0))
+    };
     /// Grey, with 1 or 3 channels
     "Grayscale" { num_output_channels: usize = 1 } => done(Grayscale::new(num_output_channels));
     /// Grey at random, with as many channels as before
