@@ -123,7 +123,11 @@ impl Source {
         if self.of.is_dir() {
             let options = ImageFolderOptions { any_size: true, ..ImageFolderOptions::default() };
             let folder = ImageFolder::open(&self.of, split, options).map_err(|e| {
-                e.context("for data other than a folder of images, give a configuration file")
+                let message = format!(
+                    "{} (for data other than a folder of images, give a configuration file)",
+                    e.message()
+                );
+                Error::new(e.kind(), message)
             })?;
             let classes = folder.classes().to_vec();
             return Ok((std::sync::Arc::new(Parts(folder)), classes));

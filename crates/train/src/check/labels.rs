@@ -8,6 +8,9 @@ use crate::Task;
 /// Among fewer samples, classes may be missing by chance.
 const ENOUGH: usize = 32;
 
+/// A few samples to try something out on may have fewer than there are classes.
+const MANY: usize = 100;
+
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let task = &subject.train.data.spec().task;
@@ -18,7 +21,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     };
     // Of labels that are numbers, the largest says how many classes there are.
     let samples = subject.train.data.samples();
-    if matches!(task, Task::Classification { .. }) && classes > samples.len() {
+    if matches!(task, Task::Classification { .. }) && classes > samples.len().max(MANY) {
         findings.push(Finding::warning(
             samples.name(),
             format!("there are {task}, but only {} samples to train on", samples.len()),
