@@ -28,7 +28,11 @@ impl Dataset for Line {
     }
 }
 
-/// The disk is full from one step to another; every warning is noted.
+fn folder(disk: &Simulated) -> CheckpointFolder {
+    CheckpointFolder::with_file_system("/runs/1/checkpoints", Arc::new(disk.clone()))
+}
+
+/// The disk is full from one step to another, once there is a checkpoint; every warning is noted.
 struct Filling {
     disk: Simulated,
     from: u64,
@@ -39,6 +43,10 @@ struct Filling {
 impl Callback for Filling {
     fn on_step_end(&mut self, step: &StepEnd<'_>, _: &mut Control) -> Result<()> {
         if step.step == self.from {
+            let folder = folder(&self.disk);
+            while folder.names()?.is_empty() {
+                std::thread::yield_now();
+            }
             self.disk.fail(0, Fault::Full);
         } else if step.step == self.to {
             self.disk.heal();
@@ -76,10 +84,7 @@ fn a_full_disk_does_not_end_the_run() {
         disk.make_folder(Path::new("/runs/1")).unwrap();
         disk
     };
-    let on = |disk: &Simulated| {
-        CheckpointFolder::with_file_system("/runs/1/checkpoints", Arc::new(disk.clone()))
-    };
-    let expected = train(on(&disk()), None, 30);
+    let expected = train(folder(&disk()), None, 30);
 
     // Full until the end: the checkpoint from before is what is left, and the run goes on from it.
     let full = disk();
@@ -87,7 +92,7 @@ fn a_full_disk_does_not_end_the_run() {
     let filling = |disk: &Simulated, from, to| {
         Some(Filling { disk: disk.clone(), from, to, warnings: warnings.clone() })
     };
-    assert_eq!(train(on(&full), filling(&full, 12, 99), 30), expected);
+    assert_eq!(train(folder(&full), filling(&full, 12, 99), 30), expected);
     full.heal();
     assert!(!warnings.borrow().is_empty());
     let first = warnings.borrow()[0].clone();
@@ -96,14 +101,14 @@ fn a_full_disk_does_not_end_the_run() {
         "{first}"
     );
     let (name, _) =
-        on(&full).load_newest(Checkpoint::from_files, |w| panic!("{w}")).unwrap().unwrap();
+        folder(&full).load_newest(Checkpoint::from_files, |w| panic!("{w}")).unwrap().unwrap();
     // The last ones before it may still have been in the making, or waiting for their turn.
     let before: Vec<String> = (1..=11).map(|step| CheckpointFolder::name(step, 0)).collect();
     assert!(before.contains(&name), "{name}");
-    assert_eq!(train(on(&full), None, 30), expected);
+    assert_eq!(train(folder(&full), None, 30), expected);
 
     // Space again after a while: so are checkpoints.
     let again = disk();
-    assert_eq!(train(on(&again), filling(&again, 5, 20), 30), expected);
-    assert_eq!(on(&again).names().unwrap(), [CheckpointFolder::name(30, 0)]);
+    assert_eq!(train(folder(&again), filling(&again, 5, 20), 30), expected);
+    assert_eq!(folder(&again).names().unwrap(), [CheckpointFolder::name(30, 0)]);
 }
