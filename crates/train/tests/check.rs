@@ -118,6 +118,19 @@ fn an_epoch_without_a_batch_is_an_error() {
     assert_eq!(findings(NET, "[train]\nbatch_size = 500\n", &data), [""; 0]);
 }
 
+/// Batch normalisation has no statistics of a single sample.
+#[test]
+fn a_last_batch_of_one_sample_is_an_error_where_it_cannot_be_normalised() {
+    let data = three_classes(labelled);
+    let layers = r#"{ type = "Linear", out_features = 16 }, "BatchNorm1d", "Linear""#;
+    let found = findings(layers, "[train]\nbatch_size = 199\n", &data);
+    let expected =
+        "batches of 199 leave one of 200 samples for the last batch; set `drop_last = true`";
+    assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    assert_eq!(findings(layers, "[train]\nbatch_size = 199\ndrop_last = true\n", &data), [""; 0]);
+    assert_eq!(findings(NET, "[train]\nbatch_size = 199\n", &data), [""; 0]);
+}
+
 #[test]
 fn samples_that_cannot_be_read_are_errors() {
     let data = three_classes(|index| match index {

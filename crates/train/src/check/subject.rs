@@ -130,7 +130,27 @@ impl<'a> Subject<'a> {
         let trial = self.step(&model, &criterion, size)?;
         self.memory = Some(before.predict(self, &model, &criterion, trial.optimizer_bytes)?);
         self.trial = Some(trial);
-        Ok(())
+        self.try_last_batch(&model, &criterion)
+    }
+
+    /// Tries a single sample, if one is left for the last batch of an epoch: it has no statistics.
+    fn try_last_batch(&self, model: &Sequential, criterion: &AnyLoss) -> Result<()> {
+        let all = self.train.data.samples().len();
+        let left = all - self.train.data.held_out(self.config.training.validation.0);
+        let size = self.config.batch_size;
+        if self.config.drop_last || left % size != 1 {
+            return Ok(());
+        }
+        model.train(true);
+        let (inputs, targets) = self.train.batch(1)?;
+        let (outputs, targets) = self.train.data.spec().task.align(model.forward(&inputs), targets);
+        let Some(error) = criterion(&outputs, &targets).error() else { return Ok(()) };
+        let message = format!(
+            "[train]: batches of {size} leave one of {left} samples for the last batch; set `drop_last = true`, or \
+             another `batch_size` ({})",
+            error.message()
+        );
+        Err(Error::new(ErrorKind::Usage, message))
     }
 
     /// Tries the model on images as large as those it is tested on, which may be others.

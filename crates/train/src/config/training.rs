@@ -85,7 +85,7 @@ training! {
     restore_best: bool = false;
     /// Saves a checkpoint after so many steps, or as soon as the one before is on the disk.
     checkpoint_steps: Option<NonZeroUsize> = None;
-    /// Saves a checkpoint after so many epochs.
+    /// Saves a checkpoint after so many epochs, or as soon as the one before is on the disk.
     checkpoint_epochs: Option<NonZeroUsize> = None;
     /// Saves a checkpoint after so many minutes; 0 is never.
     checkpoint_minutes: NotNegative = NotNegative(5.0);

@@ -21,7 +21,8 @@ impl Trainer<'_> {
         totals: &Totals,
         saving: &mut Saving,
     ) -> Result<()> {
-        let is_best = run.best.as_ref().is_some_and(|(_, name)| *name == name_of(run));
+        let best = run.best.as_ref().filter(|_| saving.keep_best);
+        let is_best = best.is_some_and(|(_, name)| *name == name_of(run));
         if !is_best && saving.writer.as_ref().is_some_and(CheckpointWriter::is_busy) {
             saving.put_off = true;
             return Ok(());
