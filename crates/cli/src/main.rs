@@ -48,6 +48,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    gradus::give_back_freed(gradus::train::check::GIVEN_BACK);
     let result = match Cli::parse().command {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),

@@ -112,6 +112,26 @@ impl fmt::Debug for Buffer {
     }
 }
 
+/// Has the allocator give memory of `bytes` or more back to the system as soon as it is freed, in the whole
+/// process: a decision of a program, at its beginning. Left to itself, glibc keeps up to 32 MB each, in which
+/// something small soon stands in the way of the next large piece; tensors do not need that, as their memory is
+/// recycled here. Other allocators are left as they are.
+pub fn give_back_freed(bytes: usize) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::ffi::c_int;
+        unsafe extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        const M_MMAP_THRESHOLD: c_int = -3;
+        // SAFETY: glibc's own function, declared as in its `malloc.h`. It takes two numbers, sets a number that
+        // `malloc` compares sizes with, and holds the allocator's lock meanwhile; any value is allowed.
+        unsafe { mallopt(M_MMAP_THRESHOLD, c_int::try_from(bytes).unwrap_or(c_int::MAX)) };
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = bytes;
+}
+
 /// Scratch memory that grows to the largest plan and stays: the home of every intermediate value. Contents
 /// do not survive a growth.
 #[derive(Default)]

@@ -29,6 +29,7 @@ pub use autograd::{BackwardOptions, GradLoan, grad};
 pub use device::{Device, instruction_tier};
 pub use engine::{PlanStats, clear_plans, evaluate, explain_last, plan_stats};
 pub use error::{Error, ErrorKind, Result};
+pub use gradus_cpu::buffer::give_back_freed;
 pub use gradus_cpu::pool::{num_threads, set_num_threads};
 pub use gradus_ir::{DType, Element, Scalar, Shape, bf16, f16, philox};
 pub use ops::{

@@ -73,6 +73,7 @@ fn train((name, shape, workers): (&str, [usize; 3], usize)) {
     let mut config = Config::parse(&format!("[data]\n{data}\n[model]{rest}"), name).unwrap();
     config.epochs = 1;
 
+    gradus_tensor::give_back_freed(check::GIVEN_BACK);
     let predicted = {
         let (train, test) = (config.open(Split::Train).unwrap(), config.open(Split::Test).unwrap());
         check(&config, &train, &test, workers).unwrap().memory.unwrap()

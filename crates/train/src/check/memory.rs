@@ -4,7 +4,7 @@ use std::fmt;
 
 use gradus_data::Dataset;
 use gradus_nn::{Layer, Module, Sequential};
-use gradus_tensor::{PlanCost, Result, Tensor, no_grad};
+use gradus_tensor::{Result, Tensor, no_grad};
 
 use super::subject::Sampled;
 use super::{Finding, Subject};
@@ -41,8 +41,9 @@ pub struct MemoryUse {
 /// Plans, the stacks of threads, and the code that training touches: measured, by `tests/memory.rs`.
 const FIXED: usize = 6 << 20;
 
-/// What is larger goes back to the system as soon as it is freed: glibc's `DEFAULT_MMAP_THRESHOLD_MAX`.
-const GIVEN_BACK: usize = 32 << 20;
+/// Memory of so many bytes or more goes back to the system as soon as it is freed, for which the `gradus` command
+/// [asks](gradus_tensor::give_back_freed).
+pub const GIVEN_BACK: usize = 4 << 20;
 
 impl MemoryUse {
     /// What the process holds before there is a model.
@@ -69,9 +70,9 @@ impl MemoryUse {
 
         model.parameters().iter().for_each(|p| p.zero_grad());
         model.train(true);
-        let size = subject.config.batch_size.min(subject.train.data.samples().len());
-        let (inputs, targets) = subject.train.batch(size)?;
-        let train_batches = Batches::of(subject, &subject.train, &inputs, &targets);
+        let samples = subject.train.data.samples().len();
+        let (inputs, targets) = subject.train.batch(subject.config.batch_size.min(samples))?;
+        let train_batches = Batches::of(subject, &subject.train, samples, &inputs, &targets);
         let (outputs, targets) = task.align(model.forward(&inputs), targets);
         let loss = criterion(&outputs, &targets);
         drop(outputs);
@@ -80,20 +81,6 @@ impl MemoryUse {
         model.parameters().iter().for_each(|p| p.zero_grad());
         drop(loss);
 
-        let mut evaluation = PlanCost::default();
-        let (mut test_batches, mut outputs_bytes) = (Batches::default(), 0);
-        if !subject.test.samples.is_empty() {
-            model.eval();
-            let size = BATCH_SIZE.min(subject.test.data.samples().len());
-            let (inputs, targets) = subject.test.batch(size)?;
-            test_batches = Batches::of(subject, &subject.test, &inputs, &targets);
-            let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
-            // Its metrics look at the outputs too.
-            outputs_bytes = bytes(&[&outputs]);
-            let loss = no_grad(|| criterion(&outputs, &targets));
-            drop(outputs);
-            evaluation = loss.cost()?;
-        }
         let training = &subject.config.training;
         let kept = usize::from(training.ema.is_some()) + usize::from(training.restore_best);
         let kept = kept * weights;
@@ -115,18 +102,37 @@ impl MemoryUse {
             fixed: FIXED,
             ..self
         };
-        // What is not freed by then is kept for the next step. A checkpoint may be on its way to the disk while the
-        // model is validated; otherwise it is as good as free only if the allocator gives its files back.
-        let lingers = |file: usize| training.validation.0 > 0.0 || file <= GIVEN_BACK;
-        let files = [weights, optimizer + kept].into_iter();
-        let lingering: usize = files.filter(|&file| lingers(file)).sum();
-        let in_evaluation = MemoryUse {
-            workspace: in_steps.workspace.max(evaluation.arena) + outputs_bytes,
-            batches: train_batches.and(test_batches).bytes(),
-            copies: kept + updated + lingering,
-            ..in_steps
-        };
-        Ok(if in_evaluation.more() > in_steps.more() { in_evaluation } else { in_steps })
+        // While the model is validated, a checkpoint may be on its way to the disk; when it is tested, all are there,
+        // and only what the allocator keeps of them is left. What is not freed by then is kept for the next step.
+        let lingering =
+            [weights, optimizer + kept].into_iter().filter(|file| *file < GIVEN_BACK).sum();
+        let held_out = subject.train.data.held_out(training.validation.0);
+        let tested = subject.test.data.samples().len();
+        let looks = [(&subject.train, held_out, checkpoint), (&subject.test, tested, lingering)];
+        let mut peak = in_steps;
+        for (part, samples, copies) in looks {
+            if samples == 0 || part.samples.is_empty() {
+                continue;
+            }
+            model.eval();
+            let (inputs, targets) = part.batch(BATCH_SIZE.min(samples))?;
+            let batches = Batches::of(subject, part, samples, &inputs, &targets);
+            let (outputs, targets) = task.align(no_grad(|| model.forward(&inputs)), targets);
+            // Its metrics look at the outputs too.
+            let outputs_bytes = bytes(&[&outputs]);
+            let loss = no_grad(|| criterion(&outputs, &targets));
+            drop(outputs);
+            let in_evaluation = MemoryUse {
+                workspace: in_steps.workspace.max(loss.cost()?.arena) + outputs_bytes,
+                batches: train_batches.and(batches).bytes(),
+                copies: kept + updated + copies,
+                ..in_steps
+            };
+            if in_evaluation.more() > peak.more() {
+                peak = in_evaluation;
+            }
+        }
+        Ok(peak)
     }
 
     /// The most at any time.
@@ -153,16 +159,23 @@ struct Batches {
 }
 
 impl Batches {
-    fn of(subject: &Subject<'_>, part: &Sampled<'_>, inputs: &Tensor, targets: &Tensor) -> Batches {
+    /// Of so many samples of a part.
+    fn of(
+        subject: &Subject<'_>,
+        part: &Sampled<'_>,
+        samples: usize,
+        inputs: &Tensor,
+        targets: &Tensor,
+    ) -> Batches {
         let size = bytes(&[inputs, targets]);
         // Two are ahead for each worker, if there are so many. Images become numbers when they are put together.
-        let all = part.data.samples().len().div_ceil(inputs.shape()[0].max(1));
+        let all = samples.div_ceil(inputs.shape()[0].max(1));
         let images = matches!(part.data.spec().input, Input::Image { .. });
-        let samples = if images { size / size_of::<f32>() } else { size };
+        let assembled = if images { size / size_of::<f32>() } else { size };
         Batches {
             size,
             count: (1 + 2 * subject.workers).min(all),
-            samples: subject.workers.clamp(1, all.max(1)) * samples,
+            samples: subject.workers.clamp(1, all.max(1)) * assembled,
         }
     }
 

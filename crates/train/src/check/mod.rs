@@ -26,7 +26,7 @@ use gradus_tensor::{Error, ErrorKind, Result};
 use crate::metrics::thousands;
 use crate::{Config, Data, Progress, Summary};
 
-pub use self::memory::MemoryUse;
+pub use self::memory::{GIVEN_BACK, MemoryUse};
 pub use self::subject::{Sampled, Subject, Trial};
 
 /// Something that a check has found.
