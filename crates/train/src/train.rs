@@ -185,6 +185,7 @@ pub fn run_observed(
         loader.skip_errors(config.skip_errors)
     });
     let steps_per_epoch = loader.len().div_ceil(config.training.accumulate.get());
+    let all = config.epochs.saturating_mul(steps_per_epoch) as u64;
     let lr = optimizer.lr();
     let schedule = config.schedule(&mut *optimizer, steps_per_epoch)?;
     let mut test_metrics = config.metrics(&spec)?;
@@ -194,8 +195,13 @@ pub fn run_observed(
     let folder = if tried_out { None } else { Some(open_folder(&config, options)?) };
     let _claim = folder.as_ref().map(RunFolder::claim).transpose()?;
     if let Some(folder) = &folder {
-        // One that is to train for longer is not.
-        let finished = || Ok::<_, Error>(folder.receipt()?.config == config_hash(&config));
+        // One that is to train for longer is not; nor is one that was only stopped, when it is named.
+        let finished = || {
+            let receipt = folder.receipt()?;
+            let most = config.training.max_steps.map_or(all, |n| all.min(n.get() as u64));
+            let ended = options.resume == Resume::Auto || receipt.steps >= most;
+            Ok::<_, Error>(ended && receipt.config == config_hash(&config))
+        };
         if options.resume != Resume::No && folder.is_finished() && finished()? {
             progress.line(format_args!("{} is finished already", folder.path().display()));
             let trained = folder.load_model(&mut config, &spec)?;
@@ -285,7 +291,6 @@ pub fn run_observed(
         None => trainer.averages().map_or(Ok(()), Ema::swap)?,
     }
     drop(trainer);
-    let all = config.epochs.saturating_mul(steps_per_epoch) as u64;
     let early = matches!(fit.ended, Ended::Finished) && fit.step < all && !tried_out;
     if early && options.stop_after.is_none() {
         let by_steps = config.training.max_steps.is_some_and(|n| n.get() as u64 == fit.step);
