@@ -4,7 +4,7 @@ use std::fmt;
 
 use gradus_data::Dataset;
 use gradus_nn::{Layer, Module, Sequential};
-use gradus_tensor::{Result, Tensor, no_grad};
+use gradus_tensor::{Result, Tensor, Variable, no_grad};
 
 use super::subject::Sampled;
 use super::{Finding, Subject};
@@ -69,6 +69,9 @@ impl MemoryUse {
         let weights: usize = state.iter().map(|(_, t)| t.numel() * t.dtype().size()).sum();
 
         model.parameters().iter().for_each(|p| p.zero_grad());
+        // The statistics of batch normalisation, which a step writes: this one is never run.
+        let statistics: Vec<(Variable, Tensor)> =
+            model.buffers().into_iter().map(|buffer| (buffer.clone(), buffer.get())).collect();
         model.train(true);
         let samples = subject.train.data.samples().len();
         let (inputs, targets) = subject.train.batch(subject.config.batch_size.min(samples))?;
@@ -79,18 +82,23 @@ impl MemoryUse {
         loss.backward();
         let step = loss.cost()?;
         model.parameters().iter().for_each(|p| p.zero_grad());
+        statistics.iter().for_each(|(buffer, value)| buffer.set(value));
         drop(loss);
 
         let training = &subject.config.training;
-        let kept = usize::from(training.ema.is_some()) + usize::from(training.restore_best);
-        let kept = kept * weights;
+        let averages = if training.ema.is_some() { weights } else { 0 };
+        let best = if training.restore_best { weights } else { 0 };
+        // The best weights are others than the last only once there have been several looks.
+        let looks_again = subject.config.epochs > 1 || training.validate_steps.is_some();
+        let kept = averages + if looks_again { best } else { 0 };
         // Gradients that are added up are kept from batch to batch, and those that are looked at before the update
         // are not overwritten, nor is then what they update.
         let accumulate = training.accumulate.get();
         let looked_at = accumulate > 1 && training.guard;
         let added_up = usize::from(looked_at || accumulate > 2);
         let updated = if looked_at { weights + optimizer } else { 0 };
-        let checkpoint = kept + weights + optimizer;
+        let training_file = optimizer + averages + best;
+        let checkpoint = weights + training_file;
         let in_steps = MemoryUse {
             weights,
             gradients: (1 + added_up) * step.outputs,
@@ -105,7 +113,7 @@ impl MemoryUse {
         // While the model is validated, a checkpoint may be on its way to the disk; when it is tested, all are there,
         // and only what the allocator keeps of them is left. What is not freed by then is kept for the next step.
         let lingering =
-            [weights, optimizer + kept].into_iter().filter(|file| *file < GIVEN_BACK).sum();
+            [weights, training_file].into_iter().filter(|file| *file < GIVEN_BACK).sum();
         let held_out = subject.train.data.held_out(training.validation.0);
         let tested = subject.test.data.samples().len();
         let looks = [(&subject.train, held_out, checkpoint), (&subject.test, tested, lingering)];
